@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from enum import Enum
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from piactl.phrase import Phrase, joined
 
@@ -21,6 +22,24 @@ def few(items: Sequence[object], most: int) -> str:
     return Phrase("{names} and {number} more", names=names, number=len(items) - most)
 
 
+def percent(share: float) -> Phrase:
+    """`2.5%`"""
+    whole, _, tenths = f"{100 * share:.1f}".partition(".")
+    return Phrase("{whole}.{tenths}%", whole=whole, tenths=tenths)
+
+
+def instant_words(instant: str, timezone: str) -> Phrase:
+    """An instant in ISO form as people write it: day, time and time zone."""
+    local = datetime.fromisoformat(instant).astimezone(ZoneInfo(timezone))
+    return Phrase(
+        "{day} {hour}:{minute} ({zone})",
+        day=local.date(),
+        hour=f"{local:%H}",
+        minute=f"{local:%M}",
+        zone=timezone,
+    )
+
+
 def from_to(first: date, last: date | None) -> Phrase:
     """`from 2026-09-01 to 2026-12-31`; `from 2026-09-01` without a last day."""
     if last is None:
@@ -31,12 +50,6 @@ def from_to(first: date, last: date | None) -> Phrase:
 def listed_words(words: Iterable[str]) -> str:
     """Words of programs in a list: each is translated where the list is printed."""
     return joined(map(Phrase, words), "{first}, {second}")
-
-
-def percent(share: float) -> Phrase:
-    """`2.5%`"""
-    whole, _, tenths = f"{100 * share:.1f}".partition(".")
-    return Phrase("{whole}.{tenths}%", whole=whole, tenths=tenths)
 
 
 def iso(day: date | None) -> str | None:

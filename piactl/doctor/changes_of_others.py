@@ -26,7 +26,7 @@ from piactl.doctor.facts import Content
 from piactl.doctor.findings import CheckResult, first_ones, worst
 from piactl.edits.account_store import AccountStore, all_entries, readable
 from piactl.phrase import Phrase, counted
-from piactl.planning.vanished_accounts import recheck_vanished, vanished_words
+from piactl.planning.vanished_accounts import vanished_words
 
 _SHARED = Phrase("Show them with piactl account show; two accounts of one person: piactl account merge.")
 
@@ -127,7 +127,10 @@ def _named(store: AccountStore, uids: list[str]) -> Iterator[Entry]:
 
 
 def gone(content: Content) -> CheckResult:
-    vanished = recheck_vanished(content.accounts.managed, content.accounts.vanished)
+    store = content.accounts
+    uid = store.encoding.name("uid")
+    present = {raw.text(uid) for raw in store.reader.search(store.directory.accounts, IN_ACCOUNTS, [uid])}
+    vanished = store.gone({*store.listed, *store.vanished} - present)
     words = [vanished_words(uid, unmanaged=account.unmanaged) for uid, account in vanished.items()]
     return worst(
         first_ones(words), [], Phrase("See piactl drift list and docs/drift.md."), Phrase("no entry is gone")

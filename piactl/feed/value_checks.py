@@ -184,7 +184,10 @@ class DateCheck:
             return _fault("date-out-of-range", detail)
         if not self._first <= day <= self._last:
             detail = Phrase(
-                "{day} is not between {first} and {last}", day=day, first=self._first, last=self._last
+                "{day} is not between {first} and {last}",
+                day=day,
+                first=self._first,
+                last=self._last,
             )
             return _fault("date-out-of-range", detail)
         return day, None
@@ -196,7 +199,7 @@ class DateCheck:
             return Phrase(
                 "{value} is the number that Excel has for {day}: expected {forms}",
                 value=value,
-                day=_EXCEL_ORIGIN + timedelta(int(text)),
+                day=day_words(_EXCEL_ORIGIN + timedelta(int(text))),
                 forms=forms,
             )
         return Phrase("{value} is not a valid date: expected {forms}", value=value, forms=forms)

@@ -194,13 +194,19 @@ def _is_numen(keys: DigestKeys, account: Account, numen: str) -> bool:
 
 
 def check_proof(
-    checks: IdentityChecks, entry: Entry, numen: Numen | None, code: str | None, command: CommandRun
+    checks: IdentityChecks,
+    entry: Entry,
+    numen: Numen | None,
+    code: str | None,
+    command: CommandRun,
+    two: str = "",
 ) -> None:
     """Compares the NUMEN in constant time with the verifier or the keyed digest of the account, under any
     known key, and uses up the code; None for an answer that is not needed. Both are checked, even if the
     first is wrong.
 
-    The check is counted before it is made; a wrong one is journalled. Raises NotProved, TooManyAttempts.
+    The check is counted before it is made; a wrong one is journalled. `two` as in `refuse_unprovable`. Raises
+    NotProved, TooManyAttempts.
     """
     account, now = entry.account, command.now()
     values = {ProofKind.NUMEN: numen, ProofKind.CODE: code}
@@ -230,11 +236,14 @@ def check_proof(
         after = Phrase("the next try has to wait until {time}", time=shown_time(wait, checks.timezone))
     if tries:
         after = Phrase("{tries} left", tries=counted(tries, "try is", "tries are"))
-    raise NotProved(
-        Phrase(
-            "{uid}: {problem}; nothing was changed, and {after}",
-            uid=account.uid,
-            problem=problem,
-            after=after,
-        )
+    wrong = Phrase(
+        "{uid}: {problem}; nothing was changed, and {after}", uid=account.uid, problem=problem, after=after
     )
+    if two:
+        wrong = Phrase(
+            '{wrong}\nWithout a proof, two operators: piactl {two} {uid} --second-person --reason "..."',
+            wrong=wrong,
+            two=two,
+            uid=account.uid,
+        )
+    raise NotProved(wrong)

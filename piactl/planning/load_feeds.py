@@ -277,7 +277,7 @@ def check_counted(feeds: Sequence[FeedOfRun], memory: Memory, as_of: date, accep
             last_part = known_parts.get(facts.kind, PartRecord())
             refusals += part_refusals(facts, last_part, new.get((source.name, facts.kind), {}))
             known_parts[facts.kind] = last_part.after(facts.digest, facts.date)
-        elif memory_of and _came_before(facts, memory_of):
+        elif memory_of and _came_before(facts, memory_of) and all(code != "older" for code, _ in refusals):
             message = Phrase("this file was applied before, and later ones after it;\n  {step}", step=BACK)
             refusals.append(("older", message))
         if memory_of and facts.digest in memory_of.again:

@@ -108,8 +108,9 @@ def _feed(feed: Mapping[str, Any]) -> Phrase:
         "source": feed["source"],
     }
     if feed["date"]:
-        day = feed["date"]
-        return Phrase("feed {file} of {day}: {rows}, source {source} ({sort})", day=day, sort=sort, **facts)
+        return Phrase(
+            "feed {file} of {day}: {rows}, source {source} ({sort})", day=feed["date"], sort=sort, **facts
+        )
     return Phrase("feed {file}: {rows}, source {source} ({sort})", sort=sort, **facts)
 
 
@@ -331,7 +332,7 @@ def first_lines(facts: Sequence[Any], line: Callable[[Any], str], most: int, res
 
 def rejection_words(rejection: Mapping[str, Any]) -> str:
     """The place of a rejected row, and why it is rejected."""
-    place = f"{rejection['file']}:{rejection['line']}"
+    place = Phrase("{file}:{line}", file=rejection["file"], line=rejection["line"])
     why = Phrase("{message} [{code}]", message=rejection["message"], code=rejection["code"])
     return joined([place, rejection["column"] or Phrase("row"), why], "{first}: {second}")
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from piactl.phrase import Phrase
+from piactl.phrase import Phrase, joined
 
 View = Mapping[str, Any]
 
@@ -93,6 +93,18 @@ def _of_service(label: str, view: View) -> Phrase:
             service=label,
             held=", ".join(answer["uai"] for answer in held),
             others=", ".join(answer["uai"] for answer in others),
+        )
+    if len(held) > 1 and all(answer["uai"] for answer in held):
+        places = (
+            Phrase("{uai} until {day}", uai=answer["uai"], day=answer["until"])
+            if answer["until"]
+            else answer["uai"]
+            for answer in held
+        )
+        return Phrase(
+            "You have {service} at {places}: log out and in again, and read me the message that you get",
+            service=label,
+            places=joined(places, "{first} and {second}"),
         )
     if held:
         return Phrase(

@@ -166,6 +166,7 @@ def test_2_i_forgot_it_and_the_numen_is_wrong(desk: Desk) -> None:
     screen = desk.types("password", "reset", CLAIRE, exits=1, numen=OTHER)
     assert desk.label("sure") not in screen
     assert desk.words("4 tries are left", "il reste 4 essais") in screen
+    assert f"piactl password reset {CLAIRE} --second-person" in screen
     assert desk.lets_in(CLAIRE, OWN)
 
 
@@ -306,6 +307,8 @@ def test_10_i_have_moved_and_a_service_is_missing(desk: Desk) -> None:
     screen = desk.types("why", CAMILLE, "livret")
     for uai in (THUILLIER, MARESCHAL):
         assert f"{desk.words('YES at', 'OUI à')} {uai}" in screen
+    former = desk.words(f"{MARESCHAL} until", f"{MARESCHAL} jusqu'au")
+    assert f"{THUILLIER} {desk.words('and', 'et')} {former}" in desk.reads_out(CAMILLE, "livret")
     screen = desk.types("account", "list", "--services", "--uai", "guy mareschal")
     assert desk.words(f"(post ended on {day(-3)}", f"(poste fini le {day(-3)}").split()[0] in screen
     assert desk.lets_in(CAMILLE, OWN)

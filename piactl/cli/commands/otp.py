@@ -393,7 +393,7 @@ def _proof(
         if numen is not None:
             refuse_unprovable(account, holdoff, order.as_of, instead, two)
         checks = identity_checks(configuration, writer)
-        check_proof(checks, holder.entry, numen, code, command.run())
+        check_proof(checks, holder.entry, numen, code, command.run(), two)
 
     return prove
 

@@ -330,6 +330,6 @@ def _identity_check(
 
     def check(writer: Writer) -> None:
         checks = identity_checks(configuration, writer)
-        check_proof(checks, needed.entry, numen, code, run)
+        check_proof(checks, needed.entry, numen, code, run, "password reset")
 
     return check
