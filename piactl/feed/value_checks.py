@@ -199,7 +199,7 @@ class DateCheck:
             return Phrase(
                 "{value} is the number that Excel has for {day}: expected {forms}",
                 value=value,
-                day=day_words(_EXCEL_ORIGIN + timedelta(int(text))),
+                day=_EXCEL_ORIGIN + timedelta(int(text)),
                 forms=forms,
             )
         return Phrase("{value} is not a valid date: expected {forms}", value=value, forms=forms)
