@@ -7,8 +7,10 @@ piactl/locale/fr/LC_MESSAGES/piactl.po, and run it again. tests/docs/test_french
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
+from typing import Any
 
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
@@ -16,12 +18,22 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 from piactl import __version__
+from piactl.cli.framework.application import load_command, paragraphs, plain_help
+from piactl.cli.framework.command_table import COMMANDS, GROUPS, NOUNS
+from piactl.cli.framework.usage_errors import VALUE
+from piactl.config.typed_reading import Group, Kind, Slot, keys_of
+from piactl.core.model.field_notes import Names, NotBeside
+from piactl.core.model.policy import Policy
+from piactl.core.model.settings import Settings
+from piactl.translation import use
+from piactl.trials.policy_test import PolicyCases
 
 PACKAGE = Path(__file__).resolve().parents[1] / "piactl"
 PO = PACKAGE / "locale" / "fr" / "LC_MESSAGES" / "piactl.po"
 MO = PO.with_suffix(".mo")
 _KEYWORDS: Mapping[str, object] = {
     "Phrase": None,
+    "Unfit": None,
     "counted": (2, 3),
     "joined": (2,),
     "translate_word": None,
@@ -35,7 +47,48 @@ def sentences() -> Catalog:
     methods = [("**.py", "python"), ("**.j2", "jinja2")]
     for _, _, message, _, _ in extract_from_dir(str(PACKAGE), methods, keywords=_KEYWORDS):
         found.add(message)
+    for text in (*help_texts(), *expected_texts()):
+        found.add(text)
     return found
+
+
+def help_texts() -> Iterator[str]:
+    """The texts of the help: titles, summaries, paragraphs, options and the words for their values; and the
+    commands themselves, whose French is the words that somebody may type in their place."""
+    use("en")
+    yield from GROUPS
+    for words in dict.fromkeys(["", *NOUNS, *COMMANDS]):
+        command: Any = load_command(words)
+        context = command.make_context(words, [], resilient_parsing=True)
+        yield from paragraphs(command)
+        if words:
+            yield f"piactl {words}"
+            yield COMMANDS[words].summary if words in COMMANDS else NOUNS[words]
+        for parameter in command.get_params(context):
+            yield from filter(None, [parameter.help])
+            yield from VALUE.findall((plain_help(parameter, context) or [""])[0])
+        yield from VALUE.findall(" ".join(command.collect_usage_pieces(context)))
+    yield from ("required", "default: ", "env var: ")
+
+
+def expected_texts() -> Iterator[str]:
+    """What the types of the files that people write say is expected."""
+    seen: set[Any] = set()
+    slots: list[Any] = [Slot("", Kind(form), True, None) for form in (Settings, Policy, PolicyCases)]
+    while slots:
+        slot = slots.pop()
+        if isinstance(slot, Group):
+            yield slot.expected
+            slots += slot.keys.values()
+            continue
+        kind = slot.kind
+        yield from filter(None, [kind.expected])
+        yield from [note.wrong for note in kind.notes.values() if isinstance(note, Names)]
+        yield from [note.instead for note in kind.notes.values() if isinstance(note, NotBeside)]
+        slots += [Slot("", below, True, None) for below in (kind.key, kind.item) if below]
+        if is_dataclass(kind.form) and kind.form not in seen:
+            seen.add(kind.form)
+            slots += keys_of(kind.form).values()
 
 
 def french() -> Catalog:

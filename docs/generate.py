@@ -48,6 +48,7 @@ from piactl.core.model.guard_limits import WrittenGuard, WrittenLimit  # noqa: E
 from piactl.core.model.policy import Policy, When  # noqa: E402
 from piactl.core.model.settings import Settings  # noqa: E402
 from piactl.errors import Exit  # noqa: E402
+from piactl.translation import use  # noqa: E402
 from piactl.trials.policy_test import PolicyCases  # noqa: E402
 
 COMMANDS_PAGE = TOP / "docs" / "commands.md"
@@ -113,6 +114,7 @@ class Command:
 
 def program() -> list[Command]:
     """All commands, in the order of the help."""
+    use("en")
     application = load_command()
     context = application.make_context("piactl", ["doctor"], resilient_parsing=True)
     commands = []
@@ -125,6 +127,7 @@ def program() -> list[Command]:
 
 
 def global_options() -> tuple[tuple[str, str], ...]:
+    use("en")
     application = load_command()
     context = application.make_context("piactl", ["doctor"], resilient_parsing=True)
     return tuple(_option(p, context) for p in application.get_params(context) if "--help" not in p.opts)

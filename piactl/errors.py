@@ -65,7 +65,7 @@ class Mistake(NamedTuple):
             place += f":{self.line}"
             if self.column:
                 place += f":{self.column}"
-        return f"{place}: {self.message}"
+        return Phrase("{name}: {text}", name=place, text=self.message)
 
 
 class ConfigurationInvalid(PiactlError):
@@ -75,7 +75,7 @@ class ConfigurationInvalid(PiactlError):
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
-        super().__init__("\n".join(str(m) for m in self.mistakes))
+        super().__init__(joined(map(str, self.mistakes), "{first}\n{second}"))
 
     @classmethod
     def of(cls, file: object, message: str, line: int = 0, column: int = 0) -> Self:

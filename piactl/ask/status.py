@@ -174,6 +174,7 @@ def night_view(
     document = plan_document(ready) if ready else None
     return {
         "record": record,
+        "timezone": policy.timezone,
         "error": error,
         "plan": document,
         # the limits of another policy are not known

@@ -104,7 +104,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _outcome(arguments: list[str]) -> int:
-    from piactl.errors import ConfigurationInvalid, Exit, PiactlError
+    from piactl.errors import Exit, PiactlError
     from piactl.translation import use
 
     use("")
@@ -114,8 +114,10 @@ def _outcome(arguments: list[str]) -> int:
             sys.stdout.flush()
         return code
     except PiactlError as error:
-        if isinstance(error, ConfigurationInvalid) and any(mistake.line for mistake in error.mistakes):
-            use("en")  # they quote YAML and the schemas, which are English
+        if error.exit_code == Exit.USAGE:
+            from piactl.cli.framework.configuration import use_configured_language
+
+            use_configured_language()
         return _ended(str(error), error.exit_code, arguments, error.options)
     except (BrokenPipeError, KeyboardInterrupt):
         raise

@@ -16,7 +16,7 @@ from piactl.core.model.settings import Settings
 from piactl.core.naming.names import plain_letters
 from piactl.core.plan.change import GUARD_KINDS, Kind
 from piactl.errors import Mistake
-from piactl.phrase import counted
+from piactl.phrase import Phrase, counted, joined
 
 DEFAULT_GRACE_DAYS = 30
 
@@ -56,7 +56,14 @@ def _check_timezone(document: Document, root: Node) -> None:
         ZoneInfo(node.text("UTC"))
     except (KeyError, ValueError, OSError):
         zones = available_timezones()
-        document.mistake(node, f"timezone: {quoted(node)} is not a time zone; {hint(node.text(), zones)}")
+        document.mistake(
+            node,
+            Phrase(
+                "timezone: {found} is not a time zone; {hint}",
+                found=quoted(node),
+                hint=hint(node.text(), zones),
+            ),
+        )
 
 
 def _check_posix(document: Document, root: Node) -> None:
@@ -66,19 +73,29 @@ def _check_posix(document: Document, root: Node) -> None:
         return
     if first > last:
         document.mistake(
-            node.at("last"), f"accounts.posix.last: {last} is less than first, {first}; change one of them"
+            node.at("last"),
+            Phrase(
+                "accounts.posix.last: {last} is less than first, {first}; change one of them",
+                last=last,
+                first=first,
+            ),
         )
     if first <= _NOBODY and last >= _NOBODY - 1:
         document.mistake(
             node.at("first"),
-            "accounts.posix.first: Unix hosts have 65534 and 65535 for nobody; leave them out of the range",
+            Phrase(
+                "accounts.posix.first: Unix hosts have 65534 and 65535 for nobody; leave them out of the "
+                "range"
+            ),
         )
 
 
 def _check_approvals(document: Document, root: Node) -> None:
     for rule in root.at("approvals").at("required").items():
         if len({"refused", "kind", "protected"} & {key for key, _ in rule.entries()}) > 1:
-            wrong = "approvals.required: write `refused`, `kind` and `protected` as rules of their own"
+            wrong = Phrase(
+                "approvals.required: write `refused`, `kind` and `protected` as rules of their own"
+            )
             document.mistake(rule, wrong)
         for key, valid in (
             ("refused", ("any", *GUARD_KINDS)),
@@ -86,7 +103,12 @@ def _check_approvals(document: Document, root: Node) -> None:
         ):
             for name in rule.at(key).text_nodes():
                 if name.text() not in valid:
-                    why = f"approvals.required.{key}: there is no {quoted(name)}; {hint(name.text(), valid)}"
+                    why = Phrase(
+                        "approvals.required.{key}: there is no {found}; {hint}",
+                        key=key,
+                        found=quoted(name),
+                        hint=hint(name.text(), valid),
+                    )
                     document.mistake(name, why)
 
 
@@ -95,7 +117,8 @@ def _check_positions(document: Document, root: Node) -> None:
     ends = positions.at("default").at("ends")
     if ends.value is True:
         document.mistake(
-            ends, "positions.default.ends: this would end every assignment without a position; remove it"
+            ends,
+            Phrase("positions.default.ends: this would end every assignment without a position; remove it"),
         )
     # no two positions have the same code, and no code is the name of another position
     owners = {name: name for name, _ in positions.entries()}
@@ -105,7 +128,12 @@ def _check_positions(document: Document, root: Node) -> None:
             if owner != name:
                 document.mistake(
                     place,
-                    f"positions.{name}.codes: {place.text()} is position {owner} already; remove one of them",
+                    Phrase(
+                        "positions.{name}.codes: {code} is position {owner} already; remove one of them",
+                        name=name,
+                        code=place.text(),
+                        owner=owner,
+                    ),
                 )
 
 
@@ -116,11 +144,18 @@ def _check_services(document: Document, root: Node) -> None:
         if handover.value is not None and scope == "person":
             document.mistake(
                 handover,
-                f"services.{name}.handover: allowed only with `scope: establishment`; remove one of them",
+                Phrase(
+                    "services.{name}.handover: allowed only with `scope: establishment`; remove one of them",
+                    name=name,
+                ),
             )
         if meanwhile.value is not None and scope == "establishment":
             document.mistake(
-                meanwhile, f"services.{name}.meanwhile: allowed only with `scope: person`; remove one of them"
+                meanwhile,
+                Phrase(
+                    "services.{name}.meanwhile: allowed only with `scope: person`; remove one of them",
+                    name=name,
+                ),
             )
 
 
@@ -130,12 +165,19 @@ def _check_groups(document: Document, root: Node) -> None:
         service = services.get(place.text())
         if service is not None and service.at("scope").text("person") == "person":
             document.mistake(
-                place, f"groups.per_establishment: {place.text()} has no `scope: establishment`; remove it"
+                place,
+                Phrase(
+                    "groups.per_establishment: {name} has no `scope: establishment`; remove it",
+                    name=place.text(),
+                ),
             )
     for name, group in node.at("extra").entries():
         keys = {key for key, _ in group.entries()}
         if keys and not keys & {"profile", "service"}:
-            document.mistake(group, f"groups.extra.{name}: name its profiles or services, {{profile: [...]}}")
+            document.mistake(
+                group,
+                Phrase("groups.extra.{name}: name its profiles or services, {{profile: [...]}}", name=name),
+            )
 
 
 LONGEST_KEEPING = 92
@@ -152,7 +194,13 @@ def policy_warnings(policy: Policy, file: str = "policy.yaml") -> list[Mistake]:
     for service in policy.services.values():
         if service.profiles is not None and not service.profiles - set(unreachable):
             warnings.append(
-                (service.line, f"services.{service.name}: no profile gets it; name another, or remove it")
+                (
+                    service.line,
+                    Phrase(
+                        "services.{service}: no profile gets it; name another, or remove it",
+                        service=service.name,
+                    ),
+                )
             )
         elif service.when.conditions and not any(
             _together(p.when, service.when) for p in policy.profiles if service.serves(p.name)
@@ -160,23 +208,38 @@ def policy_warnings(policy: Policy, file: str = "policy.yaml") -> list[Mistake]:
             warnings.append(
                 (
                     service.when.line,
-                    f"services.{service.name}.when: fits none of its profiles; change one of them",
+                    Phrase(
+                        "services.{service}.when: fits none of its profiles; change one of them",
+                        service=service.name,
+                    ),
                 )
             )
     return [Mistake(file, line, 0, message) for line, message in sorted(warnings)]
 
 
 def _unreachable(policy: Policy) -> dict[str, tuple[int, str]]:
-    unreachable = {}
+    unreachable: dict[str, tuple[int, str]] = {}
     for index, profile in enumerate(policy.profiles):
         takers = _takers(policy.profiles[:index], profile.when)
         if takers:
-            names = " and ".join(takers)
-            verb = "takes" if len(takers) == 1 else "take"
+            names = joined(takers, "{first} and {second}")
             unreachable[profile.name] = (
                 profile.line,
-                f"profiles.{profile.name}: nobody can have it: {names} before it {verb}"
-                " every assignment it matches; move it up",
+                Phrase(
+                    "profiles.{profile}: nobody can have it: {names} before it takes every assignment it "
+                    "matches; "
+                    "move it up",
+                    profile=profile.name,
+                    names=names,
+                )
+                if len(takers) == 1
+                else Phrase(
+                    "profiles.{profile}: nobody can have it: {names} before it take every assignment it "
+                    "matches; "
+                    "move it up",
+                    profile=profile.name,
+                    names=names,
+                ),
             )
     return unreachable
 
@@ -221,10 +284,15 @@ def _too_long(policy: Policy) -> list[tuple[int, str]]:
     return [
         (
             line,
-            f"{label}: {counted(days, 'day', 'days')} of grace and {policy.retention} of retention keep data "
-            "for"
-            f" {days + policy.retention} days; shorten one of them:"
-            f" the arrêté du 30/11/2006, art. 6, allows three months ({LONGEST_KEEPING})",
+            Phrase(
+                "{label}: {days} of grace and {retention} of retention keep data for {sum} days; shorten "
+                "one of them: the arrêté du 30/11/2006, art. 6, allows three months ({most})",
+                label=label,
+                days=counted(days, "day", "days"),
+                retention=policy.retention,
+                sum=days + policy.retention,
+                most=LONGEST_KEEPING,
+            ),
         )
         for line, label, days in graces
         if days + policy.retention > LONGEST_KEEPING

@@ -14,7 +14,7 @@ from piactl.config.nearest_word import hint
 from piactl.config.strict_yaml import read_content
 from piactl.core.model.establishment import Establishment, Register, read_uai
 from piactl.errors import ConfigurationInvalid, Mistake
-from piactl.phrase import counted
+from piactl.phrase import Phrase, counted
 
 MAX_REGISTER_BYTES = 50_000_000
 
@@ -66,7 +66,9 @@ def _establishments(
             if columns is None:
                 if not any(cell.strip().casefold() in _HEADERS for cell in row):
                     # another file, perhaps a password file: show none of its content
-                    wrong = f"this is not a register, with the header {_HEADER}; check the path"
+                    wrong = Phrase(
+                        "this is not a register, with the header {header}; check the path", header=_HEADER
+                    )
                     mistakes.append(mistake(line, 0, wrong))
                     break
                 columns = [_HEADERS.get(cell.strip().casefold(), "") for cell in row]
@@ -76,21 +78,36 @@ def _establishments(
                 continue
             if len(row) != len(columns):
                 values = counted(len(row), "value", "values")
-                wrong = f"{values} for {len(columns)} columns; check the separators and quotes"
+                wrong = Phrase(
+                    "{values} for {columns} columns; check the separators and quotes",
+                    values=values,
+                    columns=len(columns),
+                )
                 mistakes.append(mistake(line, 0, wrong))
                 continue
             cells = dict(zip(columns, map(str.strip, row), strict=True))
             found = [(columns.index(name) + 1, wrong) for name, wrong in _wrong_cells(cells)]
             if not found and cells["uai"] in lines:
-                found = [(0, f"{cells['uai']} appears twice, first on line {lines[cells['uai']]}; keep one")]
+                found = [
+                    (
+                        0,
+                        Phrase(
+                            "{uai} appears twice, first on line {line}; keep one",
+                            uai=cells["uai"],
+                            line=lines[cells["uai"]],
+                        ),
+                    )
+                ]
             mistakes += (mistake(line, column, wrong) for column, wrong in found)
             if not found:
                 lines[cells["uai"]] = line
                 establishments[cells["uai"]] = Establishment(*(cells.get(name, "") for name in FIELDS))
     except csv.Error as error:
-        mistakes.append(mistake(rows.line_num, 0, f"not CSV: {error}; check the quotes of this line"))
+        mistakes.append(
+            mistake(rows.line_num, 0, Phrase("not CSV: {error}; check the quotes of this line", error=error))
+        )
     if not establishments and not mistakes:
-        wrong = "the file has a header but no establishment; add the lines, or name another file"
+        wrong = Phrase("the file has a header but no establishment; add the lines, or name another file")
         mistakes.append(mistake(0, 0, wrong))
     return establishments
 
@@ -99,11 +116,14 @@ def _wrong_columns(row: Sequence[str], columns: Sequence[str]) -> Iterator[tuple
     for number, (cell, column) in enumerate(zip(row, columns, strict=True)):
         name = cell.strip().casefold()
         if not column:
-            yield number + 1, f"unknown column {name!r}; {hint(name, _HEADERS)}"
+            yield (
+                number + 1,
+                Phrase("unknown column {name}; {hint}", name=repr(name), hint=hint(name, _HEADERS)),
+            )
         elif column in columns[:number]:
-            yield number + 1, f"column {name} appears twice; keep one"
+            yield number + 1, Phrase("column {name} appears twice; keep one", name=name)
     if "uai" not in columns:
-        yield 0, f"column uai is missing; write the header as {_HEADER}"
+        yield 0, Phrase("column uai is missing; write the header as {header}", header=_HEADER)
 
 
 def _wrong_cells(cells: dict[str, str]) -> Iterator[tuple[str, str]]:
@@ -115,6 +135,15 @@ def _wrong_cells(cells: dict[str, str]) -> Iterator[tuple[str, str]]:
     for name in ("degree", "nature"):
         cells[name] = cells.get(name, "").upper()
     if cells["degree"] not in DEGREES:
-        yield "degree", f"degree {cells['degree']!r} is not valid; write 1D, 2D or nothing"
+        yield (
+            "degree",
+            Phrase("degree {degree} is not valid; write 1D, 2D or nothing", degree=repr(cells["degree"])),
+        )
     if not _NATURE.fullmatch(cells["nature"]):
-        yield "nature", f"nature {cells['nature']!r} is not valid; write a code such as 300, or nothing"
+        yield (
+            "nature",
+            Phrase(
+                "nature {nature} is not valid; write a code such as 300, or nothing",
+                nature=repr(cells["nature"]),
+            ),
+        )

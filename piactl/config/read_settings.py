@@ -14,6 +14,7 @@ from piactl.core.model.field_notes import COMMA, is_dn
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.settings import Settings
 from piactl.host.private_files import exposure
+from piactl.phrase import Phrase, joined
 
 
 def read_settings(path: Path) -> Settings:
@@ -49,9 +50,13 @@ def _check_hooks(document: Document, hooks: Node) -> None:
         command = [word.text() for word in place.text_nodes()]
         _check_program(document, place, "hooks.changes")
         if command and not command[0].startswith("/"):
-            document.mistake(place, f"hooks.changes: write {command[0]!r} with its whole path")
+            document.mistake(
+                place, Phrase("hooks.changes: write {command} with its whole path", command=repr(command[0]))
+            )
         if command and command in commands:
-            document.mistake(place, f"hooks.changes: {command[0]} is there twice; join its kinds")
+            document.mistake(
+                place, Phrase("hooks.changes: {command} is there twice; join its kinds", command=command[0])
+            )
         commands.append(command)
 
 
@@ -60,7 +65,7 @@ def _check_program(document: Document, node: Node, label: str) -> None:
     program = next((word.text() for word in node.text_nodes()), "")
     exposed = exposure(program) if program.startswith("/") else ""
     if exposed:
-        document.mistake(node, f"{label}: {exposed}")
+        document.mistake(node, Phrase("{name}: {text}", name=label, text=exposed))
 
 
 def _check_servers(document: Document, directory: Node) -> None:
@@ -77,14 +82,20 @@ def _check_servers(document: Document, directory: Node) -> None:
         if external and scheme != "ldapi":
             document.mistake(
                 node,
-                f"directory.servers: an identity with `external: true` needs ldapi://, not {quoted(node)};"
-                " give that identity a dn and a password_file",
+                Phrase(
+                    "directory.servers: an identity with `external: true` needs ldapi://, not {found}; "
+                    "give that identity a dn and a password_file",
+                    found=quoted(node),
+                ),
             )
         elif scheme == "ldap" and password and not starttls and not _is_loopback(node.text()):
             document.mistake(
                 node,
-                f"directory.servers: {quoted(node)} would carry passwords in the clear;"
-                " use ldaps://, or `tls: {starttls: true}`",
+                Phrase(
+                    "directory.servers: {found} would carry passwords in the clear; use ldaps://, or "
+                    "`tls: {{starttls: true}}`",
+                    found=quoted(node),
+                ),
             )
 
 
@@ -99,12 +110,23 @@ def _check_identities(document: Document, directory: Node) -> None:
         if external and keys:
             document.mistake(
                 node.at(keys[0]),
-                f"{label}: `external: true` goes without {' and '.join(keys)}; keep one of them",
+                Phrase(
+                    "{label}: `external: true` goes without {keys}; keep one of them",
+                    label=label,
+                    keys=joined(keys, "{first} and {second}"),
+                ),
             )
         elif not external and len(keys) < 2:
-            lacking = " and ".join(key for key in ("dn", "password_file") if key not in keys)
+            lacking = joined(
+                [key for key in ("dn", "password_file") if key not in keys], "{first} and {second}"
+            )
             document.mistake(
-                node, f"{label}: {lacking} is missing; add it, or write `external: true` (over ldapi://)"
+                node,
+                Phrase(
+                    "{label}: {lacking} is missing; add it, or write `external: true` (over ldapi://)",
+                    label=label,
+                    lacking=lacking,
+                ),
             )
 
 
@@ -120,8 +142,13 @@ def _check_tree(document: Document, directory: Node) -> None:
         if parts and (len(parts) <= len(suffix) or parts[-len(suffix) :] != suffix):
             document.mistake(
                 node,
-                f"directory.{key}: {quoted(node)} is not below the suffix; write a DN that ends with "
-                f"{below}, or correct the suffix",
+                Phrase(
+                    "directory.{key}: {found} is not below the suffix; write a DN that ends with "
+                    "{below}, or correct the suffix",
+                    key=key,
+                    found=quoted(node),
+                    below=below,
+                ),
             )
 
 
@@ -132,7 +159,13 @@ def _check_attributes(document: Document, directory: Node) -> None:
         owner = first.setdefault(node.text().casefold(), name)
         if owner != name and node.text():
             document.mistake(
-                node, f"directory.attributes.{name}: {node.text()} is already used for {owner}; name another"
+                node,
+                Phrase(
+                    "directory.attributes.{name}: {attribute} is already used for {owner}; name another",
+                    name=name,
+                    attribute=node.text(),
+                    owner=owner,
+                ),
             )
 
 
@@ -156,13 +189,22 @@ def _check_sources(document: Document, sources: Node) -> None:
         label = f"sources.{name}"
         if name == MANUAL:
             document.mistake(
-                node, f"{label}: this name is reserved for changes made by hand; choose another name"
+                node,
+                Phrase(
+                    "{label}: this name is reserved for changes made by hand; choose another name",
+                    label=label,
+                ),
             )
         columns = dict(node.at("columns").entries())
         for column, place in node.at("constants").entries():
             if column in columns:
                 document.mistake(
-                    place, f"{label}.constants.{column}: this column is also under columns; keep one of them"
+                    place,
+                    Phrase(
+                        "{label}.constants.{column}: this column is also under columns; keep one of them",
+                        label=label,
+                        column=column,
+                    ),
                 )
         _check_format(document, node, label)
     _refuse_shared_files(document, sources)
@@ -178,22 +220,43 @@ def _check_format(document: Document, node: Node, label: str) -> None:
     entries = dict(node.entries())
     for name in _OF_SETS if form == "csv" else _OF_CSV:
         if name in entries:
-            document.mistake(entries[name], f"{label}.{name}: not a setting of the format {form}; remove it")
+            document.mistake(
+                entries[name],
+                Phrase(
+                    "{label}.{name}: not a setting of the format {form}; remove it",
+                    label=label,
+                    name=name,
+                    form=form,
+                ),
+            )
     if form == "sts" and (node.at("role").text() != "supplement" or node.at("creates").value is True):
         document.mistake(
             node,
-            f"{label}: the format sts makes no accounts; write `role: supplement`, without `creates: true`",
+            Phrase(
+                "{label}: the format sts makes no accounts; write `role: supplement`, without `creates: "
+                "true`",
+                label=label,
+            ),
         )
     for name in _OF_SETS if form == "sts" else ():
         if name in entries:
-            document.mistake(entries[name], f"{label}.{name}: not a setting of the format sts; remove it")
+            document.mistake(
+                entries[name],
+                Phrase("{label}.{name}: not a setting of the format sts; remove it", label=label, name=name),
+            )
     if form == "csv" and "kind" not in entries:
-        expected = "expected full (a feed lists everyone) or delta"
-        document.mistake(node, f"kind is missing in {label}; {expected}")
+        expected = Phrase("expected full (a feed lists everyone) or delta")
+        document.mistake(
+            node, Phrase("kind is missing in {label}; {expected}", label=label, expected=expected)
+        )
     if form != "csv" and node.at("kind").text("full") != "full":
         document.mistake(
             entries["kind"],
-            f"{label}.kind: the format {form} is read as complete sets; write full, or remove it",
+            Phrase(
+                "{label}.kind: the format {form} is read as complete sets; write full, or remove it",
+                label=label,
+                form=form,
+            ),
         )
 
 
@@ -206,5 +269,10 @@ def _refuse_shared_files(document: Document, sources: Node) -> None:
             if owner != name:
                 document.mistake(
                     place,
-                    f"sources.{name}.files: {quoted(place)} is also a pattern of source {owner}; keep one",
+                    Phrase(
+                        "sources.{name}.files: {found} is also a pattern of source {owner}; keep one",
+                        name=name,
+                        found=quoted(place),
+                        owner=owner,
+                    ),
                 )

@@ -19,6 +19,7 @@ import yaml
 
 from piactl.errors import ConfigurationInvalid, Mistake
 from piactl.host.private_files import exposure, may_not
+from piactl.phrase import Phrase
 
 MAX_BYTES = 1_000_000
 """The largest configuration file; a larger one is probably the wrong file."""
@@ -44,18 +45,20 @@ def read_content(path: Path, *, max_bytes: int = MAX_BYTES) -> FileContent:
         column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
         raise ConfigurationInvalid.of(
             path,
-            "not UTF-8; save the file as UTF-8 (`iconv -f windows-1252 -t utf-8` converts an old one)",
+            Phrase(
+                "not UTF-8; save the file as UTF-8 (`iconv -f windows-1252 -t utf-8` converts an old one)"
+            ),
             line,
             column,
         ) from None
     if not text.strip():
         raise ConfigurationInvalid.of(
-            path, "the file is empty; write it, or restore the last working version"
+            path, Phrase("the file is empty; write it, or restore the last working version")
         )
     strange = _UNPRINTABLE.search(text)
     if strange is not None:
         line, column = place_of(text, strange.start())
-        raise ConfigurationInvalid.of(path, "a control character; remove it", line, column)
+        raise ConfigurationInvalid.of(path, Phrase("a control character; remove it"), line, column)
     return FileContent(text, hashlib.sha256(raw).hexdigest())
 
 
@@ -80,9 +83,9 @@ def _read_bytes(path: Path, max_bytes: int) -> bytes:
         if path == STDIN:
             raw = _read_stdin(max_bytes)
         elif path.is_dir():
-            raise ConfigurationInvalid.of(path, "this is a folder; name a file in it")
+            raise ConfigurationInvalid.of(path, Phrase("this is a folder; name a file in it"))
         elif path.exists() and not path.is_file():
-            raise ConfigurationInvalid.of(path, "this is not a regular file; name a file")
+            raise ConfigurationInvalid.of(path, Phrase("this is not a regular file; name a file"))
         else:
             with path.open("rb") as file:
                 exposed = exposure(path)
@@ -92,19 +95,25 @@ def _read_bytes(path: Path, max_bytes: int) -> bytes:
     except FileNotFoundError:
         raise ConfigurationInvalid.of(
             path,
-            "there is no such file; check the path, or copy the one in examples/ "
-            "(for a trial: piactl sandbox start)",
+            Phrase(
+                "there is no such file; check the path, or copy the one in examples/ (for a trial: "
+                "piactl sandbox start)"
+            ),
         ) from None
     except PermissionError:
         raise ConfigurationInvalid.of(path, may_not(path)) from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "the path is not valid"
+        reason = getattr(error, "strerror", None) or Phrase("the path is not valid")
         raise ConfigurationInvalid.of(
-            path, f"cannot be read: {reason}; check its owner, its mode and its path"
+            path, Phrase("cannot be read: {reason}; check its owner, its mode and its path", reason=reason)
         ) from None
     if len(raw) > max_bytes:
         raise ConfigurationInvalid.of(
-            path, f"larger than {max_bytes:,} bytes; this is probably the wrong file: check the path"
+            path,
+            Phrase(
+                "larger than {most} bytes; this is probably the wrong file: check the path",
+                most=format(max_bytes, ","),
+            ),
         )
     return raw
 
@@ -169,7 +178,12 @@ def read_document(path: Path, kind: str, keys: Collection[str]) -> Document:
         some = ", ".join(keys)
         raise ConfigurationInvalid.of(
             path,
-            f"this is not a {kind} of piactl: no line begins with one of its keys ({some}); check the path",
+            Phrase(
+                "this is not a {kind} of piactl: no line begins with one of its keys ({some}); check the "
+                "path",
+                kind=kind,
+                some=some,
+            ),
             1,
         )
     return parse_document(str(path), content.text, content.digest)
@@ -186,13 +200,13 @@ def parse_document(file: str, text: str, digest: str = "") -> Document:
         mark = error.problem_mark or error.context_mark
         document.mistake(_place(mark) if mark is not None else (0, 0), _plain_words(error))
     except yaml.YAMLError as error:
-        document.mistake((0, 0), f"this is not YAML: {str(error).splitlines()[0]}")
+        document.mistake((0, 0), Phrase("this is not YAML: {why}", why=str(error).splitlines()[0]))
     else:
         if root is not None:
             document.root = _node(document, root)
             return document
     if not document.mistakes:
-        document.mistake((0, 0), "the file is empty; write it, or restore the last working version")
+        document.mistake((0, 0), Phrase("the file is empty; write it, or restore the last working version"))
     raise document.error()
 
 
@@ -201,19 +215,23 @@ def _refuse_tabs(document: Document, text: str) -> None:
     for number, line in enumerate(text.split("\n"), 1):
         column = line[: len(line) - len(line.lstrip())].find("\t") + 1
         if column and line.strip():
-            document.mistake((number, column), "a tab in the indentation; use spaces")
+            document.mistake((number, column), Phrase("a tab in the indentation; use spaces"))
     document.refuse_mistakes()
 
 
 def _plain_words(error: yaml.MarkedYAMLError) -> str:
-    problem = error.problem or "cannot be read"
+    problem = error.problem or Phrase("cannot be read")
     if "mapping values are not allowed" in problem:
-        problem = "a `:` is not allowed here; quote text that contains `: `, and check the indentation"
+        problem = Phrase(
+            "a `:` is not allowed here; quote text that contains `: `, and check the indentation"
+        )
     elif "did not find expected key" in problem or "block end" in problem:
-        problem = "the indentation does not match the lines above, or a quote or bracket is not closed"
+        problem = Phrase(
+            "the indentation does not match the lines above, or a quote or bracket is not closed"
+        )
     elif "cannot start any token" in problem:
-        problem = "a character is not allowed here; quote the text, and use spaces instead of tabs"
-    return f"this is not YAML here: {problem}"
+        problem = Phrase("a character is not allowed here; quote the text, and use spaces instead of tabs")
+    return Phrase("this is not YAML here: {problem}", problem=problem)
 
 
 def _place(mark: Any) -> tuple[int, int]:
@@ -229,21 +247,31 @@ def _refuse_events(document: Document, text: str) -> None:
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
-                fatal = "a second document begins here; write one document per file"
+                fatal = Phrase("a second document begins here; write one document per file")
         elif isinstance(event, yaml.AliasEvent):
-            document.mistake(place, f"alias *{event.anchor} is not supported; write the value out")
+            document.mistake(
+                place, Phrase("alias *{anchor} is not supported; write the value out", anchor=event.anchor)
+            )
             aliases += 1
         elif isinstance(event, yaml.NodeEvent):
             if event.anchor is not None:
                 document.mistake(
-                    place, f"anchor &{event.anchor} is not supported; write the value out where it is used"
+                    place,
+                    Phrase(
+                        "anchor &{anchor} is not supported; write the value out where it is used",
+                        anchor=event.anchor,
+                    ),
                 )
             if tag := getattr(event, "tag", None):
                 tag = tag.replace("tag:yaml.org,2002:", "!!")
-                document.mistake(place, f"tag {tag} is not supported; write plain values, and quote text")
+                document.mistake(
+                    place, Phrase("tag {tag} is not supported; write plain values, and quote text", tag=tag)
+                )
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            fatal = f"more than {MAX_DEPTH} levels deep; check the brackets and the indentation"
+            fatal = Phrase(
+                "more than {most} levels deep; check the brackets and the indentation", most=MAX_DEPTH
+            )
         if fatal:
             document.mistake(place, fatal)
             raise document.error()
@@ -274,17 +302,19 @@ def _node(document: Document, composed: Any) -> Node:
 def _key(document: Document, mapping: Node, key: Node) -> str | None:
     """The text of a key, or None if its value is to be dropped. Records the mistakes in it."""
     if isinstance(key.value, list | dict):
-        document.mistake(key, "a list or mapping cannot be a key; quote it if it is text")
+        document.mistake(key, Phrase("a list or mapping cannot be a key; quote it if it is text"))
         return None
     if key.raw == "<<" and key.plain:
-        document.mistake(key, "`<<` is not supported; write the values out")
+        document.mistake(key, Phrase("`<<` is not supported; write the values out"))
         return None
     if not isinstance(key.value, str):
-        word = key.raw if key.value is not None or key.raw else "the empty key"
-        document.mistake(key, f'key {word} must be quoted: "{key.raw}"')
+        word = key.raw if key.value is not None or key.raw else Phrase("the empty key")
+        document.mistake(key, Phrase('key {word} must be quoted: "{key}"', word=word, key=key.raw))
     first = mapping.key_places.get(key.raw)
     if first is not None:
-        document.mistake(key, f"key {key.raw} appears twice, first on line {first[0]}; keep one")
+        document.mistake(
+            key, Phrase("key {key} appears twice, first on line {line}; keep one", key=key.raw, line=first[0])
+        )
         return None
     return key.raw
 
@@ -292,13 +322,13 @@ def _key(document: Document, mapping: Node, key: Node) -> str | None:
 def quoted(node: Node) -> str:
     """A value for a message: as in the file, shortened."""
     if isinstance(node.value, dict):
-        return "a mapping" if node.value else "an empty mapping"
+        return Phrase("a mapping") if node.value else Phrase("an empty mapping")
     if isinstance(node.value, list):
-        return "a list" if node.value else "an empty list"
+        return Phrase("a list") if node.value else Phrase("an empty list")
     shown = node.raw if len(node.raw) <= 40 else node.raw[:37] + "..."
     shown = shown.encode("unicode_escape").decode("ascii") if not shown.isprintable() else shown
     if node.value is None:
-        return "nothing"
+        return Phrase("nothing")
     return shown if node.plain else f'"{shown}"'
 
 

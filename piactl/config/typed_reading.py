@@ -28,11 +28,13 @@ from piactl.core.model.field_notes import (
     Section,
     Spread,
     Text,
+    Unfit,
     Usually,
     Words,
     WrittenAs,
 )
 from piactl.core.model.settings import CREDENTIAL
+from piactl.phrase import Phrase, joined
 
 T = TypeVar("T")
 
@@ -128,7 +130,7 @@ def read_typed(path: Path, form: type[T], name: str) -> tuple[T, Document]:
     required = [key for key, slot in keys.items() if isinstance(slot, Slot) and slot.required]
     document = read_document(path, name, required)
     walk = _Walk(document, path.absolute())
-    value = walk.value(document.root, Kind(form, f"a {name} that begins with `version: 1`"), "")
+    value = walk.value(document.root, Kind(form, Phrase("a mapping that begins with `version: 1`")), "")
     walk.check_names(form)
     return value, document
 
@@ -145,7 +147,11 @@ class _Walk:
         """The value of a node as a kind, or WRONG."""
         words, alone = kind.notes.get(Words), Mark.ONE_OR_LIST in kind.notes
         if node.value is None:
-            return self._mistake(node, label, f"the value is missing; expected {kind.expected}")
+            return self._mistake(
+                node,
+                label,
+                Phrase("the value is missing; expected {expected}", expected=Phrase(kind.expected)),
+            )
         if words and isinstance(node.value, str):
             return self._word(node, kind, dict(words.meanings), label)
         if alone and node.value != "" and not isinstance(node.value, list | dict):
@@ -165,26 +171,34 @@ class _Walk:
         return self._text(node, kind, kind.notes.get(Text) or Text(""), label)
 
     def _mistake(self, node: Node, label: str, message: str) -> Any:
-        self.document.mistake(node, f"{label or 'the file'}: {message}")
+        self.document.mistake(node, Phrase("{name}: {text}", name=label or Phrase("the file"), text=message))
         return WRONG
 
     def _unexpected(self, node: Node, kind: Kind, label: str) -> Any:
-        return self._mistake(node, label, f"expected {kind.expected}, found {quoted(node)}")
+        return self._mistake(
+            node,
+            label,
+            Phrase("expected {expected}, found {found}", expected=Phrase(kind.expected), found=quoted(node)),
+        )
 
     def _word(self, node: Node, kind: Kind, meanings: Mapping[str, Any], label: str) -> Any:
         if node.value in meanings:
             return meanings[node.text()]
         advice = hint(node.text(), meanings)
         if not advice.startswith("did you mean") and len(meanings) <= _FEW:
-            advice = f"expected {kind.expected}"
-        return self._mistake(node, label, f"{quoted(node)} is not valid; {advice}")
+            advice = Phrase("expected {expected}", expected=Phrase(kind.expected))
+        return self._mistake(
+            node, label, Phrase("{found} is not valid; {advice}", found=quoted(node), advice=advice)
+        )
 
     def _plain(self, node: Node, kind: Kind, label: str) -> Any:
         """A number, or true or false."""
         value, only, bounds = node.value, kind.notes.get(Only), kind.notes.get(Bounds)
         if kind.form is bool and node.raw in _YES + _NO and not isinstance(value, bool):
             said = "true" if node.raw in _YES else "false"
-            return self._mistake(node, label, f"write {said}, not {quoted(node)}")
+            return self._mistake(
+                node, label, Phrase("write {said}, not {found}", said=said, found=quoted(node))
+            )
         fits = isinstance(value, bool) == (kind.form is bool)
         fits = fits and isinstance(value, (int, float) if kind.form is float else kind.form)
         if not fits or (only and value != only.value) or (bounds and not bounds.include(value)):
@@ -194,8 +208,12 @@ class _Walk:
     def _text(self, node: Node, kind: Kind, text: Text, label: str) -> Any:
         unclear = node.plain and isinstance(node.value, int | float | Unclear)
         if unclear and matches(text.pattern, node.raw):
-            code = "code " if node.raw[:1].isdigit() else ""
-            return self._mistake(node, label, f'{code}{node.raw} must be quoted: "{node.raw}"')
+            wrong = (
+                Phrase('code {raw} must be quoted: "{raw}"', raw=node.raw)
+                if node.raw[:1].isdigit()
+                else Phrase('{raw} must be quoted: "{raw}"', raw=node.raw)
+            )
+            return self._mistake(node, label, wrong)
         if not isinstance(node.value, str) or not matches(text.pattern, node.value):
             return self._unexpected(node, kind, label)
         names = kind.notes.get(Names)
@@ -203,8 +221,8 @@ class _Walk:
             self.names.setdefault((names, node.value), []).append((node, label))
         try:
             value = text.read(node.value)
-        except ValueError as error:
-            return self._mistake(node, label, str(error).replace("{shown}", quoted(node)))
+        except Unfit as unfit:
+            return self._mistake(node, label, unfit.of(quoted(node)))
         relative = Mark.PATH in kind.notes and not value.startswith(CREDENTIAL)
         return str(self.file.parent / value) if relative else value
 
@@ -213,7 +231,7 @@ class _Walk:
         if WRONG in values:
             return WRONG
         if Mark.UNIQUE in kind.notes and len(set(values)) < len(values):
-            return self._mistake(node, label, "a value appears twice in this list; keep one")
+            return self._mistake(node, label, Phrase("a value appears twice in this list; keep one"))
         return kind.type(values)
 
     def _entries(self, node: Node, kind: Kind, key_kind: Kind, item: Kind, label: str) -> Any:
@@ -223,8 +241,21 @@ class _Walk:
         for key, child in node.entries():
             known = dict(words.meanings) if words else {key: key}
             if key not in known or not matches(pattern, key):
-                advice = hint(key, known) if words else f"expected {key_kind.expected}"
-                self._key_mistake(node, key, f"{key} is not allowed as a key in {label}; {advice}")
+                advice = (
+                    hint(key, known)
+                    if words
+                    else Phrase("expected {expected}", expected=Phrase(key_kind.expected))
+                )
+                self._key_mistake(
+                    node,
+                    key,
+                    Phrase(
+                        "{key} is not allowed as a key in {label}; {advice}",
+                        key=key,
+                        label=label,
+                        advice=advice,
+                    ),
+                )
             values[key] = self.value(child, item, f"{label}.{key}", key, node.key_places[key][0])
         if WRONG in values.values():
             return WRONG
@@ -249,7 +280,7 @@ class _Walk:
     def _keys(self, node: Node, keys: Mapping[str, Any], label: str, given: dict[str, Any]) -> None:
         """Adds the values of a mapping to `given`, by field."""
         present = self._present(node, keys, label)
-        where = f" in {label}" if label else ""
+        where = Phrase(" in {label}", label=label) if label else ""
         for key, slot in keys.items():
             inner, child = f"{label}.{key}" if label else key, present.get(key)
             if isinstance(slot, Group):
@@ -264,16 +295,34 @@ class _Walk:
                 given.update(value if spread and value is not WRONG else {slot.field: value})
             elif slot.required:
                 given[slot.field] = WRONG
-                self.document.mistake(node, f"{key} is missing{where}; expected {slot.kind.expected}")
+                self.document.mistake(
+                    node,
+                    Phrase(
+                        "{key} is missing{where}; expected {expected}",
+                        key=key,
+                        where=where,
+                        expected=Phrase(slot.kind.expected),
+                    ),
+                )
             elif spread:
                 given.update(spread.form().value())
             if child is not None and needs and not present.keys() & set(needs.keys):
                 lacking = needs.keys[0]
-                expected = keys[lacking].kind.expected
-                self.document.mistake(node, f"{lacking} is missing{where}; expected {expected}")
+                expected = Phrase(keys[lacking].kind.expected)
+                self.document.mistake(
+                    node,
+                    Phrase(
+                        "{lacking} is missing{where}; expected {expected}",
+                        lacking=lacking,
+                        where=where,
+                        expected=expected,
+                    ),
+                )
             if child is not None and beside and beside.key in present:
                 other = present[beside.key]
-                instead = f"expected {beside.instead}, found {quoted(other)}"
+                instead = Phrase(
+                    "expected {expected}, found {found}", expected=Phrase(beside.instead), found=quoted(other)
+                )
                 self._mistake(other, f"{label}.{beside.key}", instead)
 
     def _present(self, node: Node, keys: Mapping[str, Any], label: str) -> dict[str, Node]:
@@ -282,12 +331,14 @@ class _Walk:
         present = node.value if isinstance(node.value, dict) else {}
         missing = set(keys) - present.keys()
         for key in [key for key in present if key not in keys]:
-            where = f" in {label}" if label else ""
+            where = Phrase(" in {label}", label=label) if label else ""
             advice = hint(key, missing)
             if (twice := nearest(key, keys)) in present:
-                advice = f"{twice} is there already"
-            advice = "it was removed; delete the line" if key in _REMOVED else advice
-            self._key_mistake(node, key, f"unknown key {key}{where}; {advice}")
+                advice = Phrase("{twice} is there already", twice=twice)
+            advice = Phrase("it was removed; delete the line") if key in _REMOVED else advice
+            self._key_mistake(
+                node, key, Phrase("unknown key {key}{where}; {advice}", key=key, where=where, advice=advice)
+            )
             child, meant = present.pop(key), nearest(key, missing, _SURELY)
             if meant and key not in _REMOVED:
                 missing.discard(meant)
@@ -311,5 +362,9 @@ class _Walk:
             defined = {key for section in there.values() for key, _ in section.entries()}
             if text not in defined:
                 lines = ", ".join(str(place.line) for place, _ in more)
-                also = f" (also on line{'s' * (len(more) > 1)} {lines})" if more else ""
-                self._mistake(node, label, f"{names.wrong.format(text)}; {hint(text, defined)}{also}")
+                said = joined([Phrase(names.wrong, name=text), hint(text, defined)])
+                if len(more) == 1:
+                    said = Phrase("{said} (also on line {lines})", said=said, lines=lines)
+                elif more:
+                    said = Phrase("{said} (also on lines {lines})", said=said, lines=lines)
+                self._mistake(node, label, said)

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from enum import Enum
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from piactl.phrase import Phrase, joined
 
@@ -19,6 +20,30 @@ def few(items: Sequence[object], most: int) -> str:
     if len(items) <= most:
         return names
     return Phrase("{names} and {number} more", names=names, number=len(items) - most)
+
+
+def percent(share: float) -> Phrase:
+    """`2.5%`"""
+    whole, _, tenths = f"{100 * share:.1f}".partition(".")
+    return Phrase("{whole}.{tenths}%", whole=whole, tenths=tenths)
+
+
+def day_words(day: date | str) -> Phrase:
+    """A day as people write it: `2026-09-01`, in French `01/09/2026`."""
+    year, month, number = str(day).split("-")
+    return Phrase("{year}-{month}-{day}", year=year, month=month, day=number)
+
+
+def instant_words(instant: str, timezone: str) -> Phrase:
+    """An instant in ISO form as people write it: day, time and time zone."""
+    local = datetime.fromisoformat(instant).astimezone(ZoneInfo(timezone))
+    return Phrase(
+        "{day} {hour}:{minute} ({zone})",
+        day=day_words(local.date()),
+        hour=f"{local:%H}",
+        minute=f"{local:%M}",
+        zone=timezone,
+    )
 
 
 def from_to(first: date, last: date | None) -> Phrase:

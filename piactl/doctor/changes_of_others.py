@@ -26,7 +26,7 @@ from piactl.doctor.facts import Content
 from piactl.doctor.findings import CheckResult, first_ones, worst
 from piactl.edits.account_store import AccountStore, all_entries, readable
 from piactl.phrase import counted
-from piactl.planning.vanished_accounts import recheck_vanished, vanished_words
+from piactl.planning.vanished_accounts import vanished_words
 
 _SHARED = "Show them with piactl account show; two accounts of one person: piactl account merge."
 
@@ -115,6 +115,9 @@ def _named(store: AccountStore, uids: list[str]) -> Iterator[Entry]:
 
 
 def gone(content: Content) -> CheckResult:
-    vanished = recheck_vanished(content.accounts.managed, content.accounts.vanished)
+    store = content.accounts
+    uid = store.encoding.name("uid")
+    present = {raw.text(uid) for raw in store.reader.search(store.directory.accounts, IN_ACCOUNTS, [uid])}
+    vanished = store.gone({*store.listed, *store.vanished} - present)
     words = [vanished_words(uid, unmanaged=account.unmanaged) for uid, account in vanished.items()]
     return worst(first_ones(words), [], "See piactl drift list and docs/drift.md.", "no entry is gone")

@@ -12,6 +12,7 @@ from typing import Any
 from piactl.core.model.person import qualified
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.check_feed_limits import COUNTED, MOST_DISTINCT
+from piactl.core.text import day_words
 from piactl.feed.encoding import CODECS, undecodable
 from piactl.feed.header import (
     BLANKS,
@@ -23,7 +24,7 @@ from piactl.feed.header import (
     UnclosedQuote,
     split_record,
     text_fault,
-    unquoted_formulas,
+    unquote_cells,
 )
 from piactl.feed.value_checks import Check, Fault, column_checks, is_matricule
 from piactl.phrase import Phrase
@@ -152,7 +153,7 @@ class RowValidator:
     def read(self, raw: bytes) -> Row | BrokenRow:
         """Parses a line without its end. Raises UnclosedQuote or FieldTooLong, which refuse the feed."""
         if self.layout.is_rejects:
-            raw = unquoted_formulas(raw, self.layout.delimiter)
+            raw = unquote_cells(raw, self.layout.delimiter)
         try:
             text = raw.decode(self._codec)
         except UnicodeDecodeError:
@@ -179,7 +180,7 @@ class RowValidator:
         for none; raises nothing."""
         delimiter = self.layout.delimiter
         if self.layout.is_rejects:
-            raw = unquoted_formulas(raw, delimiter)
+            raw = unquote_cells(raw, delimiter)
         try:
             text = raw.decode(self._codec)
         except UnicodeDecodeError:
@@ -269,7 +270,7 @@ class RowValidator:
         faults: list[tuple[str, Fault]] = []
         if end is not None and end < start:
             self.faults.bad[_AT_END] += 1
-            detail = Phrase("fin {end} is before debut {start}", end=end.isoformat(), start=start.isoformat())
+            detail = Phrase("fin {end} is before debut {start}", end=day_words(end), start=day_words(start))
             faults.append(("fin", ("end-before-start", detail)))
         if birth is not None and birth >= start:
             self.faults.bad[_AT_BIRTH] += 1
@@ -282,9 +283,9 @@ class RowValidator:
             self.faults.bad[_AT_BIRTH] += 1
             detail = Phrase(
                 "date_naissance {birth} makes a person of {age} on debut {start}: expected at least {least}",
-                birth=birth,
+                birth=day_words(birth),
                 age=age,
-                start=start,
+                start=day_words(start),
                 least=_LEAST_AGE,
             )
             faults.append(("date_naissance", ("too-young", detail)))

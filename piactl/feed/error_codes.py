@@ -13,18 +13,18 @@ from pathlib import Path
 from piactl.errors import FeedRefused
 from piactl.phrase import Phrase
 
-_AT_SOURCE = Phrase("correct it in HR, or correct the rejects file and feed it")
+_AT_SOURCE = Phrase("HR: correct it in your application, or in the rejects file")
 _IN_SET = Phrase("correct it in the application that exports the set")
-_EXPORT = Phrase("request a new export")
+_EXPORT = Phrase("HR: export the file again")
 PERSON_DOUBLED = "person-doubled"
 
 REJECTIONS: Mapping[str, tuple[Phrase, Phrase]] = {
-    "empty-row": (Phrase("the row is blank"), Phrase("remove it")),
+    "empty-row": (Phrase("the row is blank"), Phrase("HR: remove it")),
     "too-few-fields": (Phrase("the row has fewer fields than the header"), _AT_SOURCE),
     "too-many-fields": (Phrase("the row has more fields than the header"), _AT_SOURCE),
     "bad-quoting": (
         Phrase("a quote is in a place that RFC 4180 does not allow"),
-        Phrase("quote the whole field and double its quotes"),
+        Phrase("HR: put the whole field between quotes, and double those in it"),
     ),
     "undecodable": (Phrase("bytes are not valid in the configured encoding"), _AT_SOURCE),
     "control-character": (Phrase("a field contains a control character"), _AT_SOURCE),
@@ -32,16 +32,16 @@ REJECTIONS: Mapping[str, tuple[Phrase, Phrase]] = {
     "missing-value": (Phrase("a required value is blank"), _AT_SOURCE),
     "bad-former-matricule": (
         Phrase("the column ancien_matricule is not a matricule"),
-        Phrase("correct it in HR, or leave it blank"),
+        Phrase("HR: correct it, or leave it blank"),
     ),
     "bad-matricule": (Phrase("a matricule is 1 to 20 letters and digits"), _AT_SOURCE),
     "leading-zeros": (
         Phrase("the matricule differs from a known one only by leading zeros"),
-        Phrase("ask for the file as it was exported, and open it in no spreadsheet"),
+        Phrase("HR: send the file as it was exported, and open it in no spreadsheet"),
     ),
     "matricule-is-numen": (
         Phrase("the column matricule contains a NUMEN"),
-        Phrase("check the columns of the source"),
+        Phrase("HR: put the matricule there, never the NUMEN"),
     ),
     "bad-numen": (Phrase("a NUMEN has 13 characters such as 01E9501234ABC"), _AT_SOURCE),
     "bad-date": (Phrase("not a valid date"), _AT_SOURCE),
@@ -53,7 +53,7 @@ REJECTIONS: Mapping[str, tuple[Phrase, Phrase]] = {
     "bad-mail": (Phrase("a private address is one address alone"), _AT_SOURCE),
     "bad-modality": (
         Phrase("modalite is principale, secondaire, suppleance or empty"),
-        Phrase("map it in `values` of the source"),
+        Phrase("HR: write one of these; administrator: or map it in `values` of the source"),
     ),
     "bad-quotite": (Phrase("quotite is 0 to 100, or a fraction"), _AT_SOURCE),
     "bad-code": (Phrase("a code is short printable text"), _AT_SOURCE),
@@ -69,62 +69,72 @@ REJECTIONS: Mapping[str, tuple[Phrase, Phrase]] = {
 """Code of a rejected row -> (meaning, next step)."""
 
 REFUSALS: Mapping[str, tuple[Phrase, Phrase]] = {
-    "unreadable": (Phrase("the file cannot be read"), Phrase("check its name and its permissions")),
+    "unreadable": (
+        Phrase("the file cannot be read"),
+        Phrase("administrator: check its name and its permissions"),
+    ),
     "not-a-file": (Phrase("not a regular file"), Phrase("save it to a file first")),
-    "changed": (Phrase("the file changed while it was read"), Phrase("feed it again when it is complete")),
+    "changed": (
+        Phrase("the file changed while it was read"),
+        Phrase("HR: send it again when it is complete"),
+    ),
     "empty": (Phrase("the file is empty; an empty feed is never valid"), _EXPORT),
     "bom-only": (Phrase("the file contains only a byte order mark"), _EXPORT),
     "header-only": (Phrase("the file has a header but no rows; an empty feed is never valid"), _EXPORT),
-    "not-csv": (Phrase("the file is not CSV"), Phrase("save it as CSV UTF-8")),
-    "title-line": (Phrase("line 1 is not the header"), Phrase("remove it")),
+    "not-csv": (Phrase("the file is not CSV"), Phrase("HR: save it as CSV UTF-8")),
+    "title-line": (Phrase("line 1 is not the header"), Phrase("HR: remove it")),
     "other-delimiter": (
         Phrase("the fields are apart by another mark"),
-        Phrase("set `delimiter` of the source"),
+        Phrase("administrator: set `delimiter` of the source"),
     ),
     "cr-only": (
         Phrase("lines end with CR alone, as on old Macs"),
-        Phrase("save it with Windows or Unix line ends"),
+        Phrase("HR: save it with Windows or Unix line ends"),
     ),
     "missing-column": (
         Phrase("a required column is missing"),
-        Phrase("add it, or map it in `columns` of the source"),
+        Phrase(
+            "HR: add it, or give one this name; administrator: or map its name in `columns` of the source"
+        ),
     ),
     "doubled-column": (Phrase("a column appears twice in the header"), _EXPORT),
     "bad-constant": (
         Phrase("a constant of the source is wrong"),
-        Phrase("correct `constants` of the source"),
+        Phrase("administrator: correct `constants` of the source"),
     ),
     "second-header": (
         Phrase("the header appears twice: files were joined"),
-        Phrase("feed each file separately"),
+        Phrase("HR: send each file by itself"),
     ),
     "cut": (Phrase("the last line has no line end: the file was cut"), _EXPORT),
     "unclosed-quote": (Phrase("a quote is not closed on its line"), _EXPORT),
     "no-trailer": (Phrase("the last line, #FIN, is missing: the file is incomplete"), _EXPORT),
     "bad-trailer": (
         Phrase("the #FIN line is cut or wrong"),
-        Phrase("write it as #FIN;rows=N;date=AAAA-MM-JJ"),
+        Phrase("HR: write it as #FIN;rows=N;date=AAAA-MM-JJ"),
     ),
     "wrong-count": (Phrase("the number of rows differs from the #FIN line"), _EXPORT),
     "wrong-digest": (Phrase("the content does not match the sha256 of the #FIN line"), _EXPORT),
     "after-trailer": (Phrase("lines follow the #FIN line"), _EXPORT),
     "wrong-encoding": (
         Phrase("the file is not in the configured encoding"),
-        Phrase("save it in this encoding, or set `encoding` of the source"),
+        Phrase(
+            "HR: save it as CSV UTF-8; administrator: or, if every file is so, set `encoding` of the source"
+        ),
     ),
     "too-many-bytes": (
         Phrase("the file is larger than the source allows"),
-        Phrase("check it, then raise `max_bytes`"),
+        Phrase("administrator: check it, then raise `max_bytes`"),
     ),
     "too-many-rows": (
         Phrase("the file has more rows than the source allows"),
-        Phrase("check it, then raise `max_rows`"),
+        Phrase("administrator: check it, then raise `max_rows`"),
     ),
     "field-too-long": (
         Phrase("a field is longer than the source allows"),
-        Phrase("check it, then raise `max_field`"),
+        Phrase("administrator: check it, then raise `max_field`"),
     ),
-    "line-too-long": (Phrase("a line is too long"), Phrase("check that this is a CSV file")),
+    "line-too-long": (Phrase("a line is too long"), Phrase("HR: check that it is the CSV file")),
     "bad-archive": (Phrase("the archive is damaged, or made to harm"), _EXPORT),
     "other-archive": (
         Phrase("an archive of a kind that is not read"),
@@ -158,7 +168,10 @@ REFUSALS: Mapping[str, tuple[Phrase, Phrase]] = {
     ),
     "unsafe-xml": (Phrase("the file declares entities or a structure of its own"), _EXPORT),
     "bad-xml": (Phrase("the file is not XML of the form ficAlimMENESR"), _EXPORT),
-    "mostly-rejected": (Phrase("most rows cannot be read"), Phrase("check the layout of the source")),
+    "mostly-rejected": (
+        Phrase("most rows cannot be read"),
+        Phrase("administrator: check the layout of the source"),
+    ),
 }
 """Code of a refused feed -> (meaning, next step)."""
 

@@ -130,19 +130,24 @@ _BEGINS = rb"(^|[;,\t\r])(\"?)"
 """Where a cell begins in some spreadsheet, whatever the delimiter of the file is."""
 
 
-def _signs(delimiter: str) -> bytes:
+_ZEROS = rb"0[0-9]+\"?(?:[;,\t\r]|$)"
+"""A number of which a spreadsheet would remove the zeros."""
+
+
+def _signs(delimiter: str, *, zeros: bool = True) -> bytes:
     blank = b"" if delimiter == "\t" else rb"\t\r"
-    return rb"(?='*(?:[=+\-@" + blank + rb"]|\xef\xbc[\x9d\x8b\x8d\xa0]))"
+    number = b"|" + _ZEROS if zeros else b""
+    return rb"(?='*(?:[=+\-@" + blank + rb"]|\xef\xbc[\x9d\x8b\x8d\xa0]" + number + b"))"
 
 
-def quoted_formulas(row: bytes, delimiter: str) -> bytes:
-    """A row in which an apostrophe begins each cell that a spreadsheet would read as a formula, and each that
-    would be taken for one with that apostrophe."""
-    return re.sub(_BEGINS + _signs(delimiter), rb"\1\2'", row)
+def quote_cells(row: bytes, delimiter: str, *, zeros: bool = True) -> bytes:
+    """A row in which an apostrophe begins each cell that a spreadsheet would read as a formula, each number
+    of which it would remove the `zeros`, and each that would be taken for one with that apostrophe."""
+    return re.sub(_BEGINS + _signs(delimiter, zeros=zeros), rb"\1\2'", row)
 
 
-def unquoted_formulas(row: bytes, delimiter: str) -> bytes:
-    """The row from which `quoted_formulas` made this one."""
+def unquote_cells(row: bytes, delimiter: str) -> bytes:
+    """The row from which `quote_cells` made this one."""
     return re.sub(_BEGINS + b"'" + _signs(delimiter), rb"\1\2", row) if b"'" in row else row
 
 
@@ -227,9 +232,9 @@ def _missing(layout: ColumnLayout, source: SourceSettings) -> list[Refusal]:
 HEAD = 8_192
 """The bytes at the beginning of a file by which it is recognised."""
 _TITLE_LINES = 20
-_WORKBOOK = Phrase("open it and save it as CSV UTF-8")
-_UNPACK = Phrase("unpack it first")
-_AS_CSV = Phrase("request the export as CSV")
+_WORKBOOK = Phrase("HR: open it, then File > Save as > CSV UTF-8")
+_UNPACK = Phrase("HR: unpack it first")
+_AS_CSV = Phrase("HR: export it as CSV")
 _ARCHIVE, _XML_FILE = (Phrase("an archive"), _UNPACK), (Phrase("XML"), _AS_CSV)
 _GZIP = Phrase("compressed (gzip)"), _UNPACK
 _BZIP2 = Phrase("compressed (bzip2)"), _UNPACK
@@ -265,7 +270,7 @@ def other_kind(head: bytes, *, may_be_set: bool = False) -> Refusal | None:
         else:
             kind = _ARCHIVE
     elif _HTML.match(bare):
-        kind = Phrase("a page of HTML"), Phrase("fetch the export again")
+        kind = Phrase("a page of HTML"), Phrase("HR: fetch the export again")
     elif _XML.match(bare):
         kind = _XML_FILE
     if kind is None or (may_be_set and kind in _OF_SETS):
@@ -288,12 +293,14 @@ def other_header(head: bytes, header: str, source: SourceSettings) -> Refusal | 
     for number, line in enumerate(lines, 2):
         if _delimiter_of(line, source, DELIMITERS):
             detail = Phrase("line 1 is a title, and the header is line {number}", number=number)
-            return refusal("title-line", detail, Phrase("remove the lines before the header"))
+            return refusal("title-line", detail, Phrase("HR: remove the lines before the header"))
     other = _delimiter_of(header, source, (*DELIMITERS, "|"))
     if other:
         usual = _named(source.delimiter or DELIMITERS[0])
         detail = Phrase("the fields are apart by {mark}, not {usual}", mark=_named(other), usual=usual)
-        advice = Phrase("save it with {usual}, or set `delimiter` of the source", usual=usual)
+        advice = Phrase(
+            "HR: save it with {usual}; administrator: or set `delimiter` of the source", usual=usual
+        )
         return refusal("other-delimiter", detail, advice)
     return None
 

@@ -189,7 +189,8 @@ class PeopleBuilder:
             lines = self._held_lines.setdefault(matricule, [])
             if line not in lines[-1:]:
                 lines.append(line)
-            why = held_words(self._where(line), column or Phrase("row"), message, code)
+            place = dict(zip(("file", "line"), self.place(line), strict=True))
+            why = held_words(Phrase("{file}:{line}", **place), column or Phrase("row"), message, code)
             self.held.setdefault(matricule, why)
 
     def finish(self) -> list[int]:

@@ -150,7 +150,7 @@ class FeedReader:
         self._count = 0
         self._broken = 0
         self._not_ascii = 0
-        self._damaged_text = b""
+        self._damaged_text, self._first_damaged = b"", 0
         self._longest = max(_LEAST, self._source.limits.max_field * 4 * 32)
         self._named = file_order(path.name, self._source.date_pattern)[0]
         if self.written is not None:
@@ -271,7 +271,7 @@ class FeedReader:
             self._stop_with(kind)
         if raw.startswith(_WIDE_BOMS) or _WIDE * raw.count(b"\0") > len(raw):
             detail = Phrase("{encoding} is expected, but the file is UTF-16", encoding=self._source.encoding)
-            self._stop_with(refusal("wrong-encoding", detail, Phrase("save it as CSV UTF-8")))
+            self._stop_with(refusal("wrong-encoding", detail, Phrase("HR: save it as CSV UTF-8")))
         if b"\r" in without_end(raw):
             self._stop("cr-only")
         has_bom = raw.startswith(_BOM)
@@ -361,6 +361,7 @@ class FeedReader:
         """Checks whether a broken row shows a fault of the whole file."""
         if len(self._damaged_text) < _SAMPLE and not raw.isascii():
             self._damaged_text += raw
+            self._first_damaged = self._first_damaged or line
         if self._broken > _MOSTLY and 2 * self._broken > line - 1:
             rows = line - 1
             detail = Phrase(
@@ -404,7 +405,9 @@ class FeedReader:
         damaged, configured = faults.undecodable + faults.damaged, self._source.encoding
         if is_wholesale(damaged, self._count, self._not_ascii, self._source.limits):
             detail = Phrase(
-                "{encoding} is expected, but {damaged} of {rows} rows {fault}; they look like {instead}",
+                "{encoding} is expected, but {damaged} of {rows} rows {fault}, the first is line {line}; "
+                "they look like {instead}",
+                line=self._first_damaged,
                 encoding=configured,
                 damaged=damaged,
                 rows=self._count,

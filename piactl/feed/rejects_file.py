@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from piactl.core.model.keyed_digests import read_numen
 from piactl.core.plan.plan import Rejection
 from piactl.feed.encoding import CODECS
 from piactl.feed.feed_result import Feed
-from piactl.feed.header import REJECT_COLUMN, ColumnLayout, quoted_formulas, unquoted_formulas
+from piactl.feed.header import REJECT_COLUMN, ColumnLayout, quote_cells, unquote_cells
 from piactl.host.private_files import write_private
 from piactl.phrase import Phrase
 from piactl.translation import translate
@@ -34,29 +35,31 @@ def write_rejects(path: Path, feed: Feed) -> int:
     The reader ignores the column `rejet` and treats the file as a delta without a trailer, even from a full
     source: it lists only rejected people, so nobody counts as absent.
 
-    An apostrophe begins cells that a spreadsheet would read as formulas; the reader takes it away when the
-    file is fed again. The file has mode 0600 and is written atomically; a symbolic link at
+    An apostrophe begins cells that a spreadsheet would read as formulas, and numbers with leading zeros; the
+    reader takes it away when the file is fed again. UTF-8 has a byte order mark, by which a spreadsheet knows
+    it. The file has mode 0600 and is written atomically; a symbolic link at
     `path` is replaced, not followed. One that ends with .xlsx is a workbook with the same rows as text cells.
     Without rows no file is written. Raises PiactlError if the file cannot be written.
     """
     if not feed.raw_lines:
         return 0
-    content = rejects_content(feed)
-    write_private(path, _in_workbook(content, feed) if path.suffix.lower() == ".xlsx" else content)
+    write_private(path, _in_workbook(feed) if path.suffix.lower() == ".xlsx" else rejects_content(feed))
     return len(feed.raw_lines)
 
 
-def _in_workbook(content: bytes, feed: Feed) -> bytes:
-    """The workbook of a rejects file: the reason stands in its column, also in a row that is too short."""
-    text = content.decode(CODECS[feed.encoding], "replace")
+def _in_workbook(feed: Feed) -> bytes:
+    """The workbook of a rejects file: the reason stands in its column, also in a row that is too short. Its
+    cells are text, which keeps its zeros."""
+    content = rejects_content(feed, zeros=False)
+    text = content.decode(CODECS[feed.encoding], "replace").removeprefix("\ufeff")
     header, *rows = csv.reader(io.StringIO(text, newline=""), delimiter=feed.layout.delimiter)
     width = len(header)
     filled = [[*row[:-1], *[""] * (width - len(row)), *row[-1:]] for row in rows]
     return workbook_of([header, *filled])
 
 
-def rejects_content(feed: Feed) -> bytes:
-    """The bytes of the rejects file of a feed."""
+def rejects_content(feed: Feed, *, zeros: bool = True) -> bytes:
+    """The bytes of the rejects file of a feed. `zeros`: an apostrophe keeps the leading zeros of numbers."""
     reasons: dict[tuple[str, int], list[Rejection]] = {}
     for rejection in feed.rejections:
         reasons.setdefault((rejection.file, rejection.line), []).append(rejection)
@@ -65,20 +68,21 @@ def rejects_content(feed: Feed) -> bytes:
     cut = layout.is_rejects and feed.header.strip().lower().endswith(REJECT_COLUMN.encode())
     header = _body(feed.header)
     if layout.is_rejects:
-        header = unquoted_formulas(header, layout.delimiter)
+        header = unquote_cells(header, layout.delimiter)
     else:
         header += delimiter + REJECT_COLUMN.encode()
-    pieces = [quoted_formulas(header, layout.delimiter) + _end(feed.header)]
+    mark = BOM_UTF8 if feed.encoding == "utf-8" and not header.startswith(BOM_UTF8) else b""
+    pieces = [mark + quote_cells(header, layout.delimiter) + _end(feed.header)]
     for line, raw in sorted(feed.raw_lines.items()):
         body = _body(raw)
         if layout.is_rejects:
-            body = unquoted_formulas(body, layout.delimiter)
+            body = unquote_cells(body, layout.delimiter)
         if cut:
             body = _without_reason(body, delimiter)
         rejections = reasons.get(feed.place(line), [])
         body = _without_numens(body, delimiter, layout, mask=any(r.column == "numen" for r in rejections))
         why = _reason(rejections, layout.delimiter).encode(codec, "replace")
-        pieces.append(quoted_formulas(body + delimiter + why, layout.delimiter) + _end(raw))
+        pieces.append(quote_cells(body + delimiter + why, layout.delimiter, zeros=zeros) + _end(raw))
     return b"".join(pieces)
 
 

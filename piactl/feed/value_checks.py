@@ -15,6 +15,7 @@ from piactl.core.model.establishment import read_uai
 from piactl.core.model.keyed_digests import read_numen
 from piactl.core.model.person import COMMON, qualified
 from piactl.core.naming.names import without_invisible
+from piactl.core.text import day_words
 from piactl.feed.header import shown
 from piactl.phrase import Phrase, joined
 
@@ -179,12 +180,15 @@ class DateCheck:
         if day in self._empty:
             detail = Phrase(
                 "{day} is what a spreadsheet makes of an empty date: expected the date of birth, or nothing",
-                day=day,
+                day=day_words(day),
             )
             return _fault("date-out-of-range", detail)
         if not self._first <= day <= self._last:
             detail = Phrase(
-                "{day} is not between {first} and {last}", day=day, first=self._first, last=self._last
+                "{day} is not between {first} and {last}",
+                day=day_words(day),
+                first=day_words(self._first),
+                last=day_words(self._last),
             )
             return _fault("date-out-of-range", detail)
         return day, None
@@ -196,7 +200,7 @@ class DateCheck:
             return Phrase(
                 "{value} is the number that Excel has for {day}: expected {forms}",
                 value=value,
-                day=_EXCEL_ORIGIN + timedelta(int(text)),
+                day=day_words(_EXCEL_ORIGIN + timedelta(int(text))),
                 forms=forms,
             )
         return Phrase("{value} is not a valid date: expected {forms}", value=value, forms=forms)

@@ -22,6 +22,7 @@ from piactl.core.plan.check_feed_limits import (
     zeros_refusal,
 )
 from piactl.core.plan.state_between_runs import Memory, SourceMemory
+from piactl.core.text import day_words
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError, UnsafePlan, UsageError
 from piactl.feed.feed_rows_in_memory import RowTable
 from piactl.feed.formats.all_formats import set_to_keep
@@ -213,9 +214,9 @@ def _far(sourced: FileOfRun, as_of: date) -> Phrase:
     return Phrase(
         "{path}: its date, {day}, is {apart} that of this run, {as_of} (limit: {most})",
         path=sourced.path,
-        day=day,
+        day=day_words(day),
         apart=Phrase("{days} before", days=apart) if day < as_of else Phrase("{days} after", days=apart),
-        as_of=as_of,
+        as_of=day_words(as_of),
         most=sourced.source.feed_days,
     )
 
@@ -227,8 +228,8 @@ def refuse_ahead(sourced: FileOfRun, today: date) -> None:
         message = Phrase(
             "it is dated {day}, after today, {today} (limit: {most} days); correct the date, or check the "
             "clock",
-            day=day,
-            today=today,
+            day=day_words(day),
+            today=day_words(today),
             most=most,
         )
         raise _refused(sourced, [("another-day", message)])
@@ -277,7 +278,7 @@ def check_counted(feeds: Sequence[FeedOfRun], memory: Memory, as_of: date, accep
             last_part = known_parts.get(facts.kind, PartRecord())
             refusals += part_refusals(facts, last_part, new.get((source.name, facts.kind), {}))
             known_parts[facts.kind] = last_part.after(facts.digest, facts.date)
-        elif memory_of and _came_before(facts, memory_of):
+        elif memory_of and _came_before(facts, memory_of) and all(code != "older" for code, _ in refusals):
             message = Phrase("this file was applied before, and later ones after it;\n  {step}", step=BACK)
             refusals.append(("older", message))
         if memory_of and facts.digest in memory_of.again:

@@ -4,7 +4,6 @@ makes them. They are rejected, and hold the person of the known matricule: nobod
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -14,7 +13,6 @@ from piactl.core.plan.check_feed_limits import LEADING_ZEROS
 from piactl.core.plan.plan import Rejection
 from piactl.core.plan.state_between_runs import Memory
 from piactl.core.rules.desired_account import MATRICULE
-from piactl.core.text import few
 from piactl.directory.store.account_entries import Entry, read_accounts_of
 from piactl.directory.store.account_list import Listed
 from piactl.feed.error_codes import held_words, rejection_message
@@ -152,7 +150,7 @@ def without_slips(feed: Feed, slips: Slips) -> Feed:
         for known in slips[matricule]:
             if known in people:
                 unusable.append((people.pop(known), frozenset()))
-            where = f"{feed.facts.file}:{min(lines, default=0)}"
+            where = Phrase("{file}:{line}", file=feed.facts.file, line=min(lines, default=0))
             held.setdefault(known, held_words(where, "matricule", message, LEADING_ZEROS))
     return replace(
         feed,
@@ -175,30 +173,4 @@ def _words(matricule: str, known: str) -> Phrase:
         written=written,
         right=right,
         zeros=its,
-    )
-
-
-_USUAL = 0.8
-_FEW = 5
-
-
-def odd_lengths(feed: Feed) -> str:
-    """What the lengths of the matricules say of lost zeros, if no directory is asked; "" for nothing. Only
-    numbers of one usual length tell."""
-    numbers = {m: number for m in feed.people if (number := m.rpartition(":")[2]).isdecimal()}
-    if feed.written is not None or not numbers:
-        return ""
-    usual, count = Counter(map(len, numbers.values())).most_common(1)[0]
-    longer = {m for m, number in numbers.items() if len(number) > usual and number.startswith("0")}
-    odd = longer | {m for m, number in numbers.items() if len(number) < usual}
-    if not odd or count < _USUAL * len(numbers):
-        return ""
-    lines = sorted(line for matricule in odd for line in feed.people[matricule].lines)
-    return Phrase(
-        "{odd} of {number} matricules do not have {usual} digits, as most have (line {lines}): a spreadsheet "
-        "may have removed leading zeros",
-        odd=len(odd),
-        number=len(numbers),  # more than one, or none is odd
-        usual=usual,
-        lines=few([*map(str, lines)], _FEW),
     )

@@ -253,7 +253,7 @@ def policy_rejections(person: Person, policy: Policy, register: Register, place:
         faults.append((first, unusable.part, unusable.code, str(unusable)))
     internal = internal_address(person.private_mail, policy.domain)
     if internal:
-        why = Phrase("{problem}: correct it in HR, or leave it blank", problem=internal)
+        why = Phrase("{problem}; HR: correct it, or leave it blank", problem=internal)
         faults.append((first, "courriel_prive", "bad-mail", why))
     return [
         Rejection(*place(line), column, code, message, person.matricule)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from piactl.core.plan.check_guards import scope_words
 from piactl.core.plan.feed_counts import FATES
 from piactl.core.plan.state_between_runs import RunStatus
+from piactl.core.text import day_words, instant_words
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.account_text import drift_line
 from piactl.report.plan_text import MEANING, ORDER, THIS_PLAN, change_text, parted_holds
@@ -25,7 +26,13 @@ MOST = 12
 _FATES = tuple(
     zip(
         FATES,
-        (Phrase("account changed"), "unchanged", "rejected", Phrase("person held"), "ignored"),
+        (
+            Phrase("rows of accounts that changed"),
+            Phrase("rows without a change"),
+            Phrase("rejected rows"),
+            Phrase("rows of people who are held"),
+            Phrase("ignored rows"),
+        ),
         strict=True,
     )
 )
@@ -48,8 +55,12 @@ def night_page(view: View, *, public: bool = False) -> str:
     colour = "bad" if record["status"] != RunStatus.DONE else "waits" if rest else "good"
     return html_page(
         "night.html.j2",
-        title=Phrase("Night of {day}", day=record["as_of"]),
-        head=Phrase("Night of {day}: {status}", day=record["as_of"], status=translate_word(record["status"])),
+        title=Phrase("Night of {day}", day=day_words(record["as_of"])),
+        head=Phrase(
+            "Night of {day}: {status}",
+            day=day_words(record["as_of"]),
+            status=translate_word(record["status"]),
+        ),
         colour=Typed(colour),
         verdict=verdict,
         rest=joined(rest),
@@ -76,7 +87,7 @@ def night_page(view: View, *, public: bool = False) -> str:
         feeds=_feeds(plan.get("quality", ())),
         rejections=_rejections(plan["rejections"], public=public),
         coming=None if view["coming"] is None else _coming(view["coming"]),
-        record=_record(record, view["plan"], public=public),
+        record=_record(record, view["plan"], view["timezone"], public=public),
     )
 
 
@@ -232,7 +243,8 @@ def _rejections(rejections: Sequence[View], *, public: bool) -> Rows:
 
 
 def _rejection(rejection: View) -> str:
-    return joined([f"{rejection['file']}:{rejection['line']}", rejection["message"]], "{first}: {second}")
+    place = Phrase("{file}:{line}", file=rejection["file"], line=rejection["line"])
+    return joined([place, rejection["message"]], "{first}: {second}")
 
 
 def _coming(nights: Sequence[View]) -> Rows:
@@ -244,19 +256,24 @@ def _coming(nights: Sequence[View]) -> Rows:
         stopped = night["stopped_by"]
         if stopped:
             text = Phrase("{kinds}; stopped by {guards}", kinds=text, guards=", ".join(stopped))
-        bar = _bar(f"{night['date']}: {night['accounts']}", night["accounts"], most, bool(stopped))
-        rows.append((night["date"], night["accounts"], bar, text))
+        day = day_words(night["date"])
+        label = joined([day, str(night["accounts"])], "{first}: {second}")
+        bar = _bar(label, night["accounts"], most, bool(stopped))
+        rows.append((day, night["accounts"], bar, text))
     return rows
 
 
-def _record(record: View, plan: View | None, *, public: bool) -> Rows:
+def _record(record: View, plan: View | None, timezone: str, *, public: bool) -> Rows:
     journal = record.get("journal") or {}
     rows = [
         ("run", record["run"]),
         ("plan", plan["fingerprint"] if plan else record.get("plan", "")),
         *(("feed", _feed(feed)) for feed in (plan["basis"]["feeds"] if plan else ())),
-        ("began", record.get("started", "")),
-        ("ended", record.get("ended", "")),
+        *(
+            (name, instant_words(record[of], timezone))
+            for name, of in (("began", "started"), ("ended", "ended"))
+            if record.get(of)
+        ),
         (
             "journal",
             Phrase("line {number}, hash {hash}", number=journal["seq"], hash=journal["hash"])
@@ -283,7 +300,7 @@ def _feed(feed: View) -> str:
     return Phrase(
         "{file}, {date}: {rows}, source {source}",
         file=feed["file"],
-        date=feed["date"] or Phrase("without a date"),
+        date=day_words(feed["date"]) if feed["date"] else Phrase("without a date"),
         rows=counted(feed["rows"], "row", "rows"),
         source=feed["source"],
     )

@@ -14,6 +14,7 @@ from piactl.core.plan.change import GROWTH
 from piactl.core.plan.check_guards import allowed_words, scope_words
 from piactl.core.plan.plan import HoldCode
 from piactl.core.rules.career import NEVER
+from piactl.core.text import day_words, percent
 from piactl.phrase import Phrase, counted, joined, with_phrases
 from piactl.report.account_text import drift_line
 from piactl.report.escaping import shown
@@ -103,6 +104,7 @@ def _feed(feed: Mapping[str, Any]) -> Phrase:
     }
     if feed["date"]:
         day = feed["date"]
+        day = day_words(day)
         return Phrase("feed {file} of {day}: {rows}, source {source} ({sort})", day=day, sort=sort, **facts)
     return Phrase("feed {file}: {rows}, source {source} ({sort})", sort=sort, **facts)
 
@@ -325,7 +327,7 @@ def first_lines(facts: Sequence[Any], line: Callable[[Any], str], most: int, res
 
 def rejection_words(rejection: Mapping[str, Any]) -> str:
     """The place of a rejected row, and why it is rejected."""
-    place = f"{rejection['file']}:{rejection['line']}"
+    place = Phrase("{file}:{line}", file=rejection["file"], line=rejection["line"])
     why = Phrase("{message} [{code}]", message=rejection["message"], code=rejection["code"])
     return joined([place, rejection["column"] or Phrase("row"), why], "{first}: {second}")
 
@@ -362,7 +364,7 @@ def refusal_lines(refusals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
                 "{accounts} more than {of}", accounts=counted(accounts, "account", "accounts"), of=of
             )
         if of:
-            counts = joined([counts, f"{accounts / of:.1%}"], "{first}, {second}")
+            counts = joined([counts, percent(accounts / of)], "{first}, {second}")
         counts = Phrase("{counts} ({scope})", counts=counts, scope=scope_words(refusal["scope"]))
         if refusal["kind"] == "group":
             counts = counted(accounts, "group changes or goes", "groups change or go")
@@ -466,4 +468,4 @@ def impact_table(rows: Sequence[Document], layout: str) -> Iterable[str]:
 
 
 def _percent(share: float | None) -> str:
-    return f"{share:.1%}" if share is not None else ""
+    return percent(share) if share is not None else ""

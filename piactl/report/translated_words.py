@@ -53,7 +53,7 @@ WORDS = (
     Phrase("started"), Phrase("State"), Phrase("state"), Phrase("state from"), Phrase("state until"),
     Phrase("state_then"), Phrase("status"), Phrase("Stopped"), Phrase("stopped"), Phrase("stopped_by"),
     Phrase("subject"), Phrase("suggested"), Phrase("telephone"), Phrase("the account stays as it is"),
-    Phrase("The coming days, by date alone"), Phrase("the first"), Phrase("theirs"), Phrase("timeliness"),
+    Phrase("The coming days, by date alone"), Phrase("the first row"), Phrase("theirs"), Phrase("timeliness"),
     Phrase("total"), Phrase("undone"), Phrase("uniqueness"), Phrase("until"), Phrase("urgency"),
     Phrase("urn"), Phrase("usage name"), Phrase("used"), Phrase("user"), Phrase("valid until"),
     Phrase("validity"), Phrase("values"), Phrase("verdict"), Phrase("verified"), Phrase("warned"),

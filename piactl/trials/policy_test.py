@@ -13,7 +13,18 @@ from piactl.config.strict_yaml import Document, Node, quoted
 from piactl.config.typed_reading import read_typed
 from piactl.core.model.account import State
 from piactl.core.model.establishment import Register
-from piactl.core.model.field_notes import ANY_TEXT, FILLED, LINE, Key, PlainText, Text, Uai, WrittenAs, one_of
+from piactl.core.model.field_notes import (
+    ANY_TEXT,
+    FILLED,
+    LINE,
+    Key,
+    PlainText,
+    Text,
+    Uai,
+    Unfit,
+    WrittenAs,
+    one_of,
+)
 from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy
 from piactl.core.rules.career import career_of
@@ -26,7 +37,7 @@ def _read_day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise ValueError("{shown} is not a valid date; use YYYY-MM-DD") from None
+        raise Unfit("{shown} is not a valid date; use YYYY-MM-DD") from None
 
 
 def _day(example: str) -> Text:
@@ -101,7 +112,15 @@ def _check_names(document: Document, case: Node, policy: Policy) -> None:
         for place in case.at(name).text_nodes():
             word = place.text().partition(":")[0]
             if word not in valid:
-                document.mistake(place, f"{name}: the policy has no {quoted(place)}; {hint(word, valid)}")
+                document.mistake(
+                    place,
+                    Phrase(
+                        "{name}: the policy has no {found}; {hint}",
+                        name=name,
+                        found=quoted(place),
+                        hint=hint(word, valid),
+                    ),
+                )
 
 
 def case_problems(case: PolicyCase, policy: Policy, register: Register) -> Iterator[str]:

@@ -612,7 +612,7 @@ CASES: dict[str, Case] = {
         for word, options in (("revert", ()), ("adopt", ()), ("override", ("--until", UNTIL)))
     },
     "match list": Case(
-        ("match", "list"), wrong=((("match", "list", "--older-than", "x"), "", 2, "a valid int"),)
+        ("match", "list"), wrong=((("match", "list", "--older-than", "x"), "", 2, "'x' is not a number"),)
     ),
     "match show": Case(
         ("match", "show", NEWCOMER),

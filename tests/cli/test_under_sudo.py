@@ -112,7 +112,9 @@ def options(command: Any, words: str = "") -> Iterator[tuple[str, str]]:
         yield from options(below, f"{words} {name}".strip())
     for parameter in command.params if words else ():
         kind = parameter.metavar or getattr(getattr(parameter, "type_descriptor", None), "annotation", "")
-        is_file = any(word in str(kind).upper() for word in ("FILE", "PATH", "DIR", "FEED", "PLAN"))
+        is_file = not {"FILE", "PATH", "DIR", "FEED", "PLAN"}.isdisjoint(
+            re.findall("[A-Z]+", str(kind).upper())
+        )
         if is_file and "--output" not in parameter.opts:
             long = [word for word in parameter.opts if word.startswith("--")]
             yield words, long[0] if long else str(parameter.metavar or parameter.name.upper()).strip("[]")

@@ -39,7 +39,8 @@ READ = (
     "trials/policy_diff.py", "trials/policy_test.py", "runs/hooks.py", "ask/status.py",
     "directory/same_on_servers.py", "cli/commands/doctor.py", "cli/commands/recover.py",
     "runs/recover_directory.py",
-    "runs/known_server.py",
+    "runs/known_server.py", "config", "cli/framework/application.py", "cli/framework/complete.py",
+    "cli/framework/usage_errors.py",
 )  # fmt: skip
 """The modules whose text the help desk, the head of HR and schools read."""
 NOT_READ = (
@@ -56,6 +57,11 @@ NO_SENTENCES = {
     "not applied", "not changed since", "changed since", "would change", "would be reversed", "not made",
     "let in", "left over", "password and code", "feed refused", "waits for a decision",
     "waits for the next feed",  # codes
+    "int range",  # types of typer
+    "Administer staff accounts in an LDAP directory from HR data",  # help
+    "did you mean",  # how an advice begins
+    "mapping values are not allowed", "did not find expected key", "block end",
+    "cannot start any token",  # what YAML says
     "is wrong",  # how a reason of core begins
     "an identity check was wrong",  # in the journal
     "the old policy",  # the name of a run
@@ -64,7 +70,7 @@ NO_SENTENCES = {
     "birth salt", "read back", "set or not",  # a purpose of digests, a word of the journal, a cell of CSV
     "password: {policy: cn=default,..., activation_policy: cn=activation",  # YAML
 }  # fmt: skip
-_OF_THE_CATALOGUE = ("Phrase", "counted", "joined", "translate_word")
+_OF_THE_CATALOGUE = ("Phrase", "Unfit", "counted", "joined", "translate_word")
 _EDGES = " \n.,;:!?()[]{}<>'\"/|=*-+%#&"
 _MARKUP = re.compile(r"</?[a-z]+[ >]|=\"|: #|[{};]\s*$")
 _PIECES = re.compile(r"\n|\{[a-z_]+\}|%d")
@@ -102,6 +108,8 @@ def strings(path: Path) -> Iterator[tuple[int, str]]:
                 "typer.Argument",
                 "day_option",
                 "uai_option",
+                "number_option",
+                "word_option",
                 "re.compile",
                 "AssertionError",
                 "Text",

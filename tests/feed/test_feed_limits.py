@@ -398,5 +398,5 @@ def test_too_many_people_held(people, count, refused):
         code, message = refusal
         assert code == "held"
         assert f"{count} of its {people} people are held (limit: 5 %, from 20)" in message
-        assert "such as 0: why 0; 1: why 1;" in message
+        assert "\n  0: why 0\n  1: why 1\n  2: why 2;\n" in message
         assert "accept it" in message

@@ -178,20 +178,22 @@ REFUSED: dict[str, tuple[Made, list[str], dict]] = {
     "UTF-16 without a mark, the other way": (lambda s: _wide(s).encode("utf-16-be"), ["wrong-encoding"], {}),
 }
 
+AS_CSV = "HR: open it, then File > Save as > CSV UTF-8"
 SAYS = {
-    "a page of HTML": "the file is a page of HTML, not CSV; fetch the export again",
-    "an Excel workbook": "the file is an Excel workbook, not CSV; open it and save it as CSV UTF-8",
-    "an old Excel workbook": "the file is an Excel workbook, not CSV; open it and save it as CSV UTF-8",
-    "a LibreOffice workbook": "the file is a LibreOffice workbook, not CSV; open it and save it as CSV UTF-8",
-    "an archive": "the file is an archive, not CSV; unpack it first",
-    "compressed": "the file is compressed (gzip), not CSV; unpack it first",
-    "a hint for Excel": "line 1 is `sep=;`, a hint for Excel, and no header; remove it",
-    "a title": "line 1 is a title, and the header is line 3; remove the lines before the header",
-    "fields apart by |": 'the fields are apart by "|", not ";"; save it with ";", '
-    "or set `delimiter` of the source",
-    "lines end with CR": "lines end with CR alone, as on old Macs; save it with Windows or Unix line ends",
-    "UTF-16": "utf-8 is expected, but the file is UTF-16; save it as CSV UTF-8",
-    "UTF-16 without a mark": "utf-8 is expected, but the file is UTF-16; save it as CSV UTF-8",
+    "a page of HTML": "the file is a page of HTML, not CSV; HR: fetch the export again",
+    "an Excel workbook": f"the file is an Excel workbook, not CSV; {AS_CSV}",
+    "an old Excel workbook": f"the file is an Excel workbook, not CSV; {AS_CSV}",
+    "a LibreOffice workbook": f"the file is a LibreOffice workbook, not CSV; {AS_CSV}",
+    "an archive": "the file is an archive, not CSV; HR: unpack it first",
+    "compressed": "the file is compressed (gzip), not CSV; HR: unpack it first",
+    "a hint for Excel": "line 1 is `sep=;`, a hint for Excel, and no header; HR: remove it",
+    "a title": "line 1 is a title, and the header is line 3; HR: remove the lines before the header",
+    "fields apart by |": 'the fields are apart by "|", not ";"; HR: save it with ";"; '
+    "administrator: or set `delimiter` of the source",
+    "lines end with CR": "lines end with CR alone, as on old Macs; "
+    "HR: save it with Windows or Unix line ends",
+    "UTF-16": "utf-8 is expected, but the file is UTF-16; HR: save it as CSV UTF-8",
+    "UTF-16 without a mark": "utf-8 is expected, but the file is UTF-16; HR: save it as CSV UTF-8",
 }
 
 HELD: dict[str, tuple[Made, set[str], int, set[str], dict]] = {

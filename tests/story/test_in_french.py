@@ -199,7 +199,34 @@ def test_the_environment_decides_where_the_configuration_does_not(
         monkeypatch.delenv(name)
 
 
-def test_policy_errors_are_in_english(begun: Academy) -> None:
-    begun.edit("policy.yaml", "\naccounts:", "\nacounts:")
-    ran = begun.run("plan")
-    assert (ran.code, "unknown key acounts; did you mean accounts?" in ran.err) == (10, True), ran.err
+def test_help_and_usage_errors_are_french(begun: Academy) -> None:
+    assert "Verrouiller des comptes aussitôt" in begun.run("account", "lock", "--help").out
+    assert "Commande inconnue" in begun.run("compte").err
+    assert "--compare demande des comptes" in begun.run("doctor", CLAIRE).err
+    completed = begun.spawn("--complete", "account", "lo", LANG="C.UTF-8").out
+    assert completed == "lock\tVerrouiller des comptes aussitôt.\n"
+    begun.edit("piactl.yaml", "directory:", "wrong:")
+    assert "Lock accounts at once" in begun.run("account", "lock", "--help").out
+
+
+def test_mistakes_in_files_are_french(begun: Academy) -> None:
+    """What is wrong with settings, policy and register, under a French locale or with `language: fr`."""
+    for file, before, after, has in (
+        ("policy.yaml", "\naccounts:", "\nacounts:", "clé acounts inconnue ; s'agit-il de accounts ?"),
+        ("policy.yaml", "version: 1", "version: 2", "version : attendu : `version: 1` ; trouvé : 2"),
+        ("policy.yaml", "version: 1", "version: 1\n  x: y", "ce n'est pas du YAML ici"),
+        ("establishments.csv", "uai", "uia", "la colonne uai manque ; écrire l'en-tête ainsi"),
+    ):
+        begun.edit(file, before, after)
+        ran = begun.run("plan")
+        assert (ran.code, has in ran.out + ran.err) == (10, True), (after, ran)
+        begun.edit(file, after, before)
+
+
+def test_mistakes_in_settings_are_french_under_a_french_locale(
+    begun: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANG", "fr_FR.UTF-8")
+    begun.edit("piactl.yaml", "directory:", "directoy:")
+    ran = begun.run("account", "show", CLAIRE)
+    assert (ran.code, "clé directoy inconnue ; s'agit-il de directory ?" in ran.err) == (10, True), ran

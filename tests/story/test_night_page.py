@@ -103,7 +103,8 @@ def test_a_night_as_a_page(staffed: Academy) -> None:
     codes = [row for row in page.rows if len(row) == 3 and row[1] == "1" and ".csv:" in row[2]]
     assert codes, page.rows
     assert [row for row in page.rows if row[0] == "hr"] == [
-        ["hr", "account changed", "1"], ["hr", "unchanged", "1"], ["hr", "rejected", "2"],
+        ["hr", "rows of accounts that changed", "1"], ["hr", "rows without a change", "1"],
+        ["hr", "rejected rows", "2"],
     ]  # fmt: skip
     run = staffed.run("runs", "list", "-o", "json").json[0]
     assert ["run", run["run"]] in page.rows

@@ -24,7 +24,7 @@ DAY = "2026-09-05"
 
 
 def rows_of(file: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines(), delimiter=";"))
+    return list(csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines(), delimiter=";"))
 
 
 def corrected(file: Path, target: Path) -> Path:

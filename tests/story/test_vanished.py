@@ -57,6 +57,7 @@ def test_a_deleted_entry_is_listed_as_drift_until_it_is_rebuilt(begun: Academy) 
     before = begun.managed()[begun.dn(IDA)]
     address = begun.values(IDA, "mail")
     delete(begun, IDA)
+    assert IDA in doctor(begun)["D56"], "before any night notices it"
     expected = [(IDA, "vanished", "waits for a decision")]
     for day, feeds in ((DAYS[2], False), (DAYS[3], True), (DAYS[4], True)):
         # another host does not have this

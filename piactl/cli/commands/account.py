@@ -23,6 +23,7 @@ from piactl.cli.framework.options import (
     Output,
     ShowOutput,
     day_option,
+    number_option,
     with_shared_options,
 )
 from piactl.cli.framework.output import display, layout_or_default, of_each, read_columns, say, show_views
@@ -71,9 +72,7 @@ class ListOptions:
     locked: Annotated[bool, typer.Option("--locked", help="Only locked accounts.")] = False
     idle: Annotated[
         int | None,
-        typer.Option(
-            "--idle", metavar="DAYS", min=1, help="Only open accounts without a log in for DAYS days."
-        ),
+        number_option("--idle", "DAYS", "Only open accounts without a log in for DAYS days.", 1),
     ] = None
     never: Annotated[
         bool, typer.Option("--never-logged-in", help="Only open accounts without any known log in.")

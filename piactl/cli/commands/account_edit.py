@@ -29,6 +29,7 @@ from piactl.cli.framework.options import (
     NeededLastDay,
     OneName,
     day_option,
+    number_option,
     uai_option,
     with_shared_options,
 )
@@ -108,7 +109,7 @@ def close(
     from_: Annotated[
         date | None, day_option("--from", "The first closed day (YYYY-MM-DD); today by default.")
     ] = None,
-    grace: Annotated[int, typer.Option("--grace", min=0, max=3660, help="Days of grace from that day.")] = 0,
+    grace: Annotated[int, number_option("--grace", "N", "Days of grace from that day.", most=3660)] = 0,
     until: Annotated[date | None, day_option("--until", "The last closed day (YYYY-MM-DD).")] = None,
 ) -> int:
     """Close accounts from --from to --until, without grace unless --grace is given.

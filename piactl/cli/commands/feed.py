@@ -3,7 +3,7 @@ were."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date, timedelta
 from enum import StrEnum
@@ -17,6 +17,7 @@ from piactl.ask.feed_score import (
     BY_REFUSED,
     BY_SOURCE,
     BY_UAI,
+    COMPONENTS,
     Night,
     feed_score,
     feeds_of_runs,
@@ -30,6 +31,8 @@ from piactl.cli.framework.options import (
     Output,
     RehearsalDir,
     RunOutput,
+    number_option,
+    word_option,
 )
 from piactl.cli.framework.output import (
     display,
@@ -44,7 +47,7 @@ from piactl.cli.framework.output import (
 from piactl.cli.framework.terminal import print_utf8
 from piactl.core.plan.check_feed_limits import WARNING_PAST, SourceRecord, column_warnings, comparable
 from piactl.core.plan.state_between_runs import Memory, SourceMemory
-from piactl.core.text import iso
+from piactl.core.text import day_words, iso, percent
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.special_entries import read_special
 from piactl.directory.store.state_records import read_memory
@@ -54,14 +57,16 @@ from piactl.feed.open_feed import open_feed
 from piactl.feed.rejects_file import rejects_content, with_rejections, write_rejects
 from piactl.host.private_files import refuse_input, refuse_output
 from piactl.phrase import Phrase, counted
+from piactl.planning.count_feed_rows import FeedOfRun
 from piactl.planning.linked_matricules import linked_matricules
-from piactl.planning.load_feeds import check_limits, read_feeds, refuse_ahead
-from piactl.planning.lost_zeros import Written, find_slips, odd_lengths, without_slips
+from piactl.planning.load_feeds import check_held, check_limits, read_feeds, refuse_ahead
+from piactl.planning.lost_zeros import Written, find_slips, without_slips
 from piactl.planning.merge_feeds import SourcedFeed, judged
+from piactl.planning.slips_in_file import find_slips_in_file
 from piactl.report.escaping import shown
 from piactl.report.plan_text import rejection_words
 from piactl.report.table import rendered
-from piactl.translation import translate
+from piactl.translation import translate, translate_word
 from piactl.trials.rehearse_nights import RehearsalFolder
 
 File = Annotated[str, typer.Argument(metavar="FEED", help="A feed file, PATH or SOURCE=PATH.")]
@@ -92,24 +97,27 @@ def check(
         if compare:
             sourced, before = _compared(sourced, configuration)
         sourced = _judged(sourced, configuration)
+        feed, facts = sourced.feed, sourced.feed.facts
         memory = Memory(sources={sourced.source.name: before}) if before else _memory_of(sourced)
         check_limits([sourced], memory, {}, day, ())
+        holding = () if sourced.source.supplement else sourced.judgement
+        holds = {r.matricule: r.message for r in holding if r.matricule} | dict(feed.held)
+        of_run = FeedOfRun(sourced.source, sourced.path, facts, held=holds)
+        check_held([of_run], memory, day, ())
         refuse_ahead(sourced, day)
     except FeedRefused as error:
         go_on_as("nightly", file)
         if output is Form.JSON:
             again = typed_again(error.options) if error.options else ""
             _put(file=error.file, status="refused", refusals=error.refusals, next=again)
+        error.options = ()  # an administrator may accept the feed; the night says how
         raise
-    feed, rejections = sourced.feed, sorted(sourced.rejections, key=lambda r: (r.line, r.column))
-    facts = feed.facts
-    holding = () if sourced.source.supplement else sourced.judgement
-    holds: dict[str | None, str] = {r.matricule: r.message for r in holding}
-    holds.update(feed.held)
+    rejections = sorted(sourced.rejections, key=lambda r: (r.line, r.column))
     columns = dict(column_warnings(facts, before.comparable if before else None, sourced.source, day))
-    lengths = "" if compare else odd_lengths(feed)
-    if lengths:
-        columns["matricule"] = lengths
+    slips = find_slips_in_file(feed, sourced.source, sourced.path)
+    if compare:  # the known matricules say it better
+        slips.pop("matricule", None)
+    columns |= slips
     document: dict[str, Any] = {
         "status": Phrase("partly usable") if rejections else "usable",
         "file": str(sourced.path),
@@ -122,7 +130,7 @@ def check(
         "unattributed": facts.unattributed,
         "rejections": list(map(asdict, rejections)),
         "held": holds,
-        "remarks": list(feed.remarks),
+        "remarks": [*feed.remarks, *_age(sourced, before, day)],
         "compared": _feeds_before(sourced, before) if compare else None,
         "warnings": [{"column": column, "message": message} for column, message in columns.items()],
         "understood": understood(feed.written) if feed.written else None,
@@ -200,10 +208,10 @@ class ScoreRows(StrEnum):
 def score(
     folder: RehearsalDir = "",
     source: Annotated[str, typer.Option("--source", metavar="SOURCE", help="Only this source.")] = "",
-    months: Annotated[int, typer.Option("--months", metavar="N", help="How far to look back.", min=1)] = 3,
+    months: Annotated[int, number_option("--months", "N", "How far to look back.", 1)] = 3,
     by: Annotated[
         ScoreRows | None,
-        typer.Option("--by", metavar="source|night|refused|uai", help="Show only these rows."),
+        word_option("--by", ScoreRows, "Show only these rows."),
     ] = None,
     as_of: AsOf = None,
     output: Output = None,
@@ -247,10 +255,35 @@ def score(
     for number, group in enumerate((by,) if by else several):
         rows, columns = tables[group]
         if layout == "table":
+            rows = [*map(_for_people, rows)]
             columns = tuple(name for name in columns if name not in ("file", "digest"))
+            if group is ScoreRows.SOURCE:  # more numbers than fit into a line
+                rows, columns = _turned(rows, columns)
         if rows or layout != "table":
             display([*(["\n"] if number else []), *rendered(rows, columns, layout)], layout)
     return int(Exit.DONE)
+
+
+def _for_people(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of a score with shares in percent, days as people write them, and guards by their names."""
+    shares = {name: row[name] for name in COMPONENTS if row.get(name) is not None}
+    if row.get("score") is not None:
+        shares["score"] = row["score"] / 100
+    words: dict[str, Any] = {name: percent(share) for name, share in shares.items()}
+    if "date" in row:
+        words["date"] = day_words(row["date"])
+    if "why" in row:
+        words["why"] = [*map(translate_word, row["why"])]
+    return {**row, **words}
+
+
+def _turned(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str]
+) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """A line for each column, with the value of each source."""
+    first, *names = columns
+    lines = [{first: translate_word(name), **{row[first]: row[name] for row in rows}} for name in names]
+    return lines, (first, *(row[first] for row in rows))
 
 
 def _feeds(
@@ -286,7 +319,7 @@ def _put(refusals: Sequence[tuple[str, str]] = (), **facts: Any) -> None:
 def _print(document: dict[str, Any]) -> None:
     name: str = document["file"]
     if document["date"]:
-        name = Phrase("{file} of {day}", file=name, day=document["date"])
+        name = Phrase("{file} of {day}", file=name, day=day_words(document["date"]))
     head = Phrase(
         "{feed}: {rows}, {people}, source {source} ({sort})",
         feed=name,
@@ -308,8 +341,27 @@ def _print(document: dict[str, Any]) -> None:
         rows=counted(document["rows"], "row", "rows"),
         people=counted(len(document["held"]), "person would be held", "people would be held"),
     )
-    lines.append(rejected if rows else Phrase("nothing is rejected"))
+    if not rows:
+        warned = counted(len(document["warnings"]), "warning", "warnings")
+        rejected = Phrase("nothing is rejected")
+        if document["warnings"]:
+            rejected = Phrase("nothing is rejected, but there is a doubt: {warnings} above", warnings=warned)
+    lines.append(rejected)
     put_text(shown(translate(line)) + "\n" for line in lines)
+
+
+def _age(sourced: SourcedFeed, before: SourceMemory | None, day: date) -> Iterator[str]:
+    """Whether it is a file of another day."""
+    facts, most = sourced.feed.facts, sourced.source.feed_days
+    if before is not None and before.record.digest == facts.digest:
+        yield Phrase("the last night applied this very file; HR: send the one of today")
+    days = (day - facts.date).days if facts.date else 0
+    if days > most:
+        yield Phrase(
+            "the data are {days} old, and a night takes at most {most} days; HR: send the file of today",
+            days=counted(days, "day", "days"),
+            most=most,
+        )
 
 
 def _feeds_before(sourced: SourcedFeed, before: SourceMemory | None) -> int:

@@ -17,6 +17,7 @@ from piactl.cli.framework.options import (
     Columns,
     Output,
     day_option,
+    number_option,
 )
 from piactl.cli.framework.output import display, layout_or_default, progress_line, read_columns, say
 from piactl.cli.framework.writing_command import journal_private_reading
@@ -44,9 +45,7 @@ def forecast(
     ] = False,
     leavers: Annotated[
         int | None,
-        typer.Option(
-            "--leavers", metavar="DAYS", help="List instead the people who lose something within DAYS days."
-        ),
+        number_option("--leavers", "DAYS", "List instead the people who lose something within DAYS days."),
     ] = None,
     private_mail: Annotated[
         bool,

@@ -16,6 +16,7 @@ from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
     Output,
     RehearsalDir,
+    number_option,
     read_date,
 )
 from piactl.cli.framework.output import display, layout_or_default, say
@@ -34,10 +35,13 @@ def suggest(
     ] = None,
     margin: Annotated[
         float,
-        typer.Option(
+        number_option(
             "--margin",
-            metavar="NUMBER",
-            help="Suggest the highest number of one night, times this (1 to 100).",
+            "NUMBER",
+            "Suggest the highest number of one night, times this (1 to 100).",
+            1,
+            100,
+            float,
         ),
     ] = 1.5,
     output: Output = None,
@@ -50,8 +54,6 @@ def suggest(
 
     Example: piactl guards suggest --margin 2
     """
-    if not 1 <= margin <= 100:
-        raise UsageError(Phrase("--margin {margin}: give a number from 1 to 100", margin=margin))
     left_out = {read_date("--except", text) for text in unusual or ()}
     configuration = this_configuration()
     nights = _rehearsed(folder) if folder else _real()

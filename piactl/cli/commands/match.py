@@ -15,6 +15,7 @@ from piactl.cli.framework.options import (
     Output,
     OwnColumns,
     Reason,
+    number_option,
     with_shared_options,
 )
 from piactl.cli.framework.output import read_columns, say, show_rows, show_views
@@ -51,7 +52,7 @@ WrongMatricule = Annotated[
 
 def list_cases(
     older_than: Annotated[
-        int | None, typer.Option("--older-than", metavar="DAYS", help="Only cases older than so many days.")
+        int | None, number_option("--older-than", "DAYS", "Only cases older than so many days.")
     ] = None,
     source: Annotated[str, typer.Option("--source", help="Only cases of this source.")] = "",
     decided: Annotated[

@@ -78,7 +78,9 @@ def list_services(output: Output = None) -> None:
 
 
 def show_service(
-    service: Annotated[str, typer.Argument(help="The name of a service, as in `service list`.")],
+    service: Annotated[
+        str, typer.Argument(metavar="SERVICE", help="The name of a service, as in `service list`.")
+    ],
     output: ShowOutput = None,
 ) -> None:
     """Show one service: when its rights begin and end, which profiles and positions give or take it.
@@ -109,7 +111,9 @@ def list_profiles(output: Output = None) -> None:
 
 
 def show_profile(
-    profile: Annotated[str, typer.Argument(help="The name of a profile, as in `profile list`.")],
+    profile: Annotated[
+        str, typer.Argument(metavar="PROFILE", help="The name of a profile, as in `profile list`.")
+    ],
     output: ShowOutput = None,
 ) -> None:
     """Show one profile: which assignments fit it, and what it gives.

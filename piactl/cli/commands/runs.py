@@ -21,6 +21,7 @@ from piactl.cli.framework.options import (
     Reason,
     day_option,
     need_reason,
+    number_option,
 )
 from piactl.cli.framework.output import (
     FIELDS,
@@ -51,7 +52,7 @@ COLUMNS = (
 
 def list_(
     output: Output = None,
-    most: Annotated[int, typer.Option("--most", help="The number of runs to list; 0 for all.")] = 20,
+    most: Annotated[int, number_option("--most", "N", "The number of runs to list; 0 for all.")] = 20,
     columns: OwnColumns = "",
 ) -> None:
     """List the runs, the latest first.
@@ -70,7 +71,7 @@ def list_(
 
 
 def show(
-    run: Annotated[str, typer.Argument(help="The id of a run, as in `runs list`, or `last`.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The id of a run, as in `runs list`, or `last`.")],
     output: PageOutput = None,
     public: Annotated[
         bool, typer.Option("--public", help="With -o html: only numbers, without accounts and names.")

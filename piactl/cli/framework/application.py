@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, wraps
 from importlib import import_module
+from inspect import cleandoc
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,37 +17,108 @@ from typer.main import get_command
 
 from piactl import __version__
 from piactl.cli.framework.command_table import COMMANDS, GROUPS, NOUNS, asked
-from piactl.cli.framework.configuration import chosen
+from piactl.cli.framework.configuration import chosen, use_configured_language
 from piactl.cli.framework.interrupts import reach_the_command
 from piactl.cli.framework.options import read_names
 from piactl.cli.framework.start_through_sudo import refuse_command
 from piactl.cli.framework.terminal import UNCHANGED, ask_reason, discard
+from piactl.cli.framework.usage_errors import (
+    extra_arguments,
+    in_words,
+    see_help,
+    unknown_command,
+    wrong_words,
+)
 from piactl.errors import Exit, Interrupted, ReasonMissing, UsageError
+from piactl.phrase import Phrase
+from piactl.translation import translate_word
+
+_BEFORE_MARK = re.compile(" (?=[:;?])")
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
-class PlainCommand(TyperCommand):
-    """A command whose help has no Python types."""
+class _Help:
+    """The help in the language of the process, without Python types."""
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        for title, kind in (("Arguments", "argument"), ("Options", "option")):
+    def get_help(self, ctx: Any) -> str:
+        use_configured_language()
+        text: str = super().get_help(ctx)  # type: ignore[misc]
+        return text.replace(_NO_BREAK, " ")
+
+    def format_usage(self: Any, ctx: Any, formatter: Any) -> None:
+        pieces = map(in_words, self.collect_usage_pieces(ctx))
+        formatter.write_usage(ctx.command_path, " ".join(pieces), translate_word("Usage: "))
+
+    def format_help_text(self: Any, ctx: Any, formatter: Any) -> None:
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text("\n\n".join(map(_translated, paragraphs(self))))
+
+    def format_options(self: Any, ctx: Any, formatter: Any) -> None:
+        titles = {"argument": translate_word("Arguments:"), "option": translate_word("Options:")}
+        for kind, title in titles.items():
             parameters = [p for p in self.get_params(ctx) if p.param_type_name == kind]
             if rows := [row for p in parameters if (row := plain_help(p, ctx))]:
-                with formatter.section(title):
+                with _section(formatter, title):
                     formatter.write_dl(rows)
 
+    def format_epilog(self: Any, ctx: Any, formatter: Any) -> None:
+        if self.epilog:
+            formatter.write_paragraph()
+            with formatter.indentation():
+                formatter.write_text("\b\n" + translate_word("Example:") + self.epilog.partition(":")[2])
 
-class CommandGroup(TyperGroup):
+
+class PlainCommand(_Help, TyperCommand):
+    """A command of the table."""
+
+    allow_extra_args = True  # so that `parse_args` gets them
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        extra = super().parse_args(ctx, args)
+        if extra and not ctx.resilient_parsing:
+            raise UsageError(see_help(ctx, extra_arguments(extra)))
+        return extra
+
+
+class CommandGroup(_Help, TyperGroup):
     """The first words of the commands, or those below one of them, in a `Table`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        table: Any = self.commands
+        if args[0] not in table and not args[0].startswith("-"):
+            raise UsageError(see_help(ctx, unknown_command(args, table.noun)))
+        return super().resolve_command(ctx, args)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        super().format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         table: Any = self.commands
         if table.noun:
-            with formatter.section("Commands"):
-                formatter.write_dl([*table.summaries.items()])
+            with _section(formatter, translate_word("Commands:")):
+                formatter.write_dl([(word, _translated(line)) for word, line in table.summaries.items()])
             return
         for title, words in GROUPS.items():
-            with formatter.section(title):
-                formatter.write_dl([(f"{word:<10}", table.summaries[word]) for word in words.split()])
+            with _section(formatter, translate_word(title)):
+                formatter.write_dl(
+                    [(f"{word:<10}", _translated(table.summaries[word])) for word in words.split()]
+                )
+
+
+def _section(formatter: Any, title: str) -> Any:
+    return formatter.section(title.removesuffix(":"))  # which adds it
+
+
+def _translated(text: str) -> str:
+    """A text whose lines do not begin with a mark in French."""
+    return _BEFORE_MARK.sub(_NO_BREAK, translate_word(text))
+
+
+def paragraphs(command: Any) -> list[str]:
+    """The paragraphs of the help of a command, each as one line."""
+    return [" ".join(paragraph.split()) for paragraph in cleandoc(command.help).split("\n\n")]
 
 
 class Table(Mapping[str, Any]):
@@ -81,13 +153,23 @@ def plain_help(parameter: Any, ctx: Any) -> tuple[str, str] | None:
     if of_type and parameter.param_type_name == "option":
         shown = rest.removesuffix(">")
         words += f" {_WORDS.get(shown, shown)}"
-    return words, row[1]
+    text = parameter.help or ""
+    notes = _NOTE.sub(lambda note: translate_word(note[0]), row[1].removeprefix(text))
+    return in_words(words), _translated(text) + notes
 
 
 _WORDS = {"str": "TEXT", "list[str]": "TEXT", "int": "N", "int range": "N", "path": "FILE"}
 """The types that typer writes in help, in the words of the manual."""
+_NOTE = re.compile("required|default: |env var: ")
+"""What typer adds to the help of a parameter, in brackets."""
 
 _HELP = "Administer staff accounts in an LDAP directory from HR data."
+
+
+def _choose(config: str) -> str:
+    """At once, because help and usage errors are in the language of the configuration."""
+    chosen.config, chosen.configuration = config, None
+    return config
 
 
 def _version(wanted: bool) -> None:
@@ -100,14 +182,19 @@ def front(
     config: Annotated[
         str,
         typer.Option(
-            "--config", metavar="FILE", envvar="PIACTL_CONFIG", help="The configuration file (piactl.yaml)."
+            "--config",
+            metavar="FILE",
+            envvar="PIACTL_CONFIG",
+            callback=_choose,
+            is_eager=True,
+            help="The configuration file (piactl.yaml).",
         ),
     ] = "",
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    chosen.config, chosen.configuration = config, None
+    """The options before the command."""
 
 
 @cache
@@ -179,14 +266,6 @@ def _at_the_end(example: str) -> str:
 _COMMAND_LINE_ERROR = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 
-def _wrong_words(error: Any, arguments: list[str]) -> str:
-    """The message for a usage error, with the command that shows the help. Some errors do not say whose they
-    are."""
-    place = getattr(error, "ctx", None)
-    command = place.command_path if place else " ".join(["piactl", *filter(None, asked(arguments))])
-    return f"{error.format_message()}\nSee: {command} --help"
-
-
 def _show_help(error: Any) -> None:
     try:
         error.show()
@@ -211,14 +290,18 @@ def _refuse_undecodable(arguments: list[str]) -> None:
             if feeds and not is_value and not argument.startswith("-") and Path(argument).is_file():
                 continue
             raise UsageError(
-                f"{argument}: not valid UTF-8; type it where LANG is a UTF-8 locale, "
-                "or give the file another name"
+                Phrase(
+                    "{argument}: not valid UTF-8; type it where LANG is a UTF-8 locale, "
+                    "or give the file another name",
+                    argument=argument,
+                )
             ) from None
 
 
 def application(arguments: list[str]) -> int:
     """Runs the command of the arguments and returns its exit code."""
     chosen.printed = chosen.began = False
+    chosen.config, chosen.configuration = "", None
     _refuse_undecodable(arguments)
     chosen.words = tuple(arguments)
     try:
@@ -233,7 +316,7 @@ def application(arguments: list[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             _show_help(error)
             return int(Exit.USAGE)
-        raise UsageError(_wrong_words(error, arguments)) from None
+        raise UsageError(wrong_words(error, arguments)) from None
     if result == Exit.INTERRUPTED:  # while typer read the options, which ends without a word
         raise Interrupted
     return result if isinstance(result, int) else int(Exit.DONE)

@@ -59,11 +59,11 @@ NOUNS: Mapping[str, str] = {
 }
 
 GROUPS: Mapping[str, str] = {
-    "Every day": "nightly plan apply undo status doctor why account exception match password otp",
-    "More about people and feeds": "assignment override drift feed runs forecast establishment",
-    "As a second person": "approve reject",
-    "Policy and trials": "policy service profile guards rehearse sandbox",
-    "Set up, restore and audit": "init adopt recover roles key journal events completion",
+    "Every day:": "nightly plan apply undo status doctor why account exception match password otp",
+    "More about people and feeds:": "assignment override drift feed runs forecast establishment",
+    "As a second person:": "approve reject",
+    "Policy and trials:": "policy service profile guards rehearse sandbox",
+    "Set up, restore and audit:": "init adopt recover roles key journal events completion",
 }
 """The first words of the commands by what people do, as the help shows them."""
 

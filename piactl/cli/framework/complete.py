@@ -14,13 +14,18 @@ from typing import Any, NamedTuple
 
 from piactl.cli.framework.application import load_command
 from piactl.cli.framework.command_table import COMMANDS, NOUNS
-from piactl.cli.framework.configuration import Configuration, chosen, this_configuration
-from piactl.cli.framework.options import ImpactGroup
+from piactl.cli.framework.configuration import (
+    Configuration,
+    chosen,
+    this_configuration,
+    use_configured_language,
+)
 from piactl.cli.framework.start_through_sudo import refuse_command
 from piactl.core.model.account import State
 from piactl.core.plan.change import GUARD_KINDS, Kind
 from piactl.directory.store.attribute_scans import suggested_cases, suggested_runs, suggested_uids
 from piactl.host.secret_files import identity_password
+from piactl.translation import translate_word
 
 Suggestion = tuple[str, str]
 """A word and its meaning, "" if it needs none."""
@@ -28,18 +33,14 @@ Suggestion = tuple[str, str]
 FILES = ":files"
 """Returned instead of suggestions: the shell itself completes file names."""
 
-_TOP_OPTIONS = (
-    ("--config", "The configuration file (piactl.yaml)."),
-    ("--version", "Print the version."),
-    ("--help", "Show the help and exit."),
-)
-
 
 def completed(words: Sequence[str]) -> list[Suggestion]:
     """The suggestions for the last word. bash splits words at `=`; a lone `=` joins them again."""
     before, last = _joined(words)
     prefix = ""
     config, rest = _config(before)
+    chosen.config, chosen.configuration = config, None
+    use_configured_language()
     if rest is None:
         return [(FILES, "")]
     path, after = _path(rest)
@@ -57,7 +58,7 @@ def completed(words: Sequence[str]) -> list[Suggestion]:
     target = option or _argument(positional, available)
     if target is None:
         return []
-    suggestions = _fitting(_values(target, _Asked(last, config)), last)
+    suggestions = _fitting(_values(target, _Asked(last)), last)
     return [(word if word == FILES else prefix + word, meaning) for word, meaning in suggestions]
 
 
@@ -103,13 +104,9 @@ def _path(words: Sequence[str]) -> tuple[str, list[str]]:
 
 def _below(path: str) -> list[Suggestion]:
     """The words that can follow an incomplete command."""
-    if path:
-        suggestions = [
-            (w.split()[1], place.summary) for w, place in COMMANDS.items() if w.startswith(f"{path} ")
-        ]
-        return [*suggestions, ("--help", "Show the help and exit.")]
-    suggestions = [(words, place.summary) for words, place in COMMANDS.items() if " " not in words]
-    return [*suggestions, *NOUNS.items(), *_TOP_OPTIONS]
+    group = load_command(path)
+    suggestions = [(word, translate_word(line)) for word, line in group.commands.summaries.items()]
+    return [*suggestions, *_options(group.params)]
 
 
 def _place(words: Sequence[str], available: Sequence[Any]) -> tuple[Any, int]:
@@ -140,8 +137,8 @@ def _argument(number: int, available: Sequence[Any]) -> Any:
 
 def _options(available: Iterable[Any]) -> list[Suggestion]:
     options = [parameter for parameter in available if parameter.param_type_name == "option"]
-    long = [(max(option.opts, key=len), (option.help or "").split(". ")[0]) for option in options]
-    return [*long, ("--help", "Show the help and exit.")]
+    long = [(max(p.opts, key=len), translate_word(p.help or "").split(". ")[0]) for p in options]
+    return [*long, ("--help", translate_word("Show this message and exit."))]
 
 
 def _fitting(suggestions: Iterable[Suggestion], last: str) -> list[Suggestion]:
@@ -168,14 +165,12 @@ _FILES = ("FILE", "DIR", "PLAN", "FEED")
 
 
 class _Asked(NamedTuple):
-    """A value that is being typed: what is typed of it, and the file after --config."""
+    """A value that is being typed: what is typed of it."""
 
     last: str
-    config: str
 
     @property
     def configuration(self) -> Configuration:
-        chosen.config, chosen.configuration = self.config, None
         refuse_command("completion")
         return this_configuration()
 
@@ -201,7 +196,7 @@ def _in_directory(suggested: Callable[..., Iterable[str]], asked: _Asked) -> lis
 
 
 def _runs(asked: _Asked) -> list[Suggestion]:
-    return [("last", "The last run."), *reversed(_in_directory(suggested_runs, asked))]
+    return [("last", translate_word("The last run.")), *reversed(_in_directory(suggested_runs, asked))]
 
 
 def _services(asked: _Asked) -> list[Suggestion]:
@@ -225,7 +220,10 @@ _LOOKUPS: Mapping[str, Callable[[_Asked], Iterable[Suggestion]]] = {
     "ACCOUNT": partial(_in_directory, suggested_uids),
     "SPONSOR": partial(_in_directory, suggested_uids),
     "SERVICE": _services,
-    "SERVICE|LOGIN": lambda asked: [("login", "Why logging in works or does not."), *_services(asked)],
+    "SERVICE|LOGIN": lambda asked: [
+        ("login", translate_word("Why logging in works or does not.")),
+        *_services(asked),
+    ],
     "PROFILE": lambda asked: _bare(entry.name for entry in asked.configuration.policy.profiles),
     "STATE": lambda _: _bare(state.value for state in State),
     "UAI": _uais,
@@ -236,5 +234,4 @@ _LOOKUPS: Mapping[str, Callable[[_Asked], Iterable[Suggestion]]] = {
     "KIND=N": lambda _: _bare(f"{kind}=" for kind in GUARD_KINDS),
     "KIND": lambda _: _bare(kind.value for kind in Kind),
     "SHELL": lambda _: _bare(("bash", "zsh", "fish")),
-    "BY": lambda _: _bare(ImpactGroup),
 }

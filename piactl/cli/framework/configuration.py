@@ -162,6 +162,14 @@ def this_configuration() -> Configuration:
     return configuration
 
 
+def use_configured_language() -> None:
+    """From now on texts are in the language of the configuration, if it can be read: for help and for errors
+    of the command line, which come before it is read."""
+    if chosen.configuration is None:
+        with suppress(PiactlError, OSError):
+            this_configuration()
+
+
 def today(configuration: Configuration) -> date:
     return civil_today(configuration.policy.timezone)
 

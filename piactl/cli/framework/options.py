@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
-from functools import partial, wraps
+from functools import wraps
 from typing import Annotated, Any, get_origin, get_type_hints
 from zoneinfo import ZoneInfo
 
@@ -54,17 +54,21 @@ def use_form(form: Form) -> Form:
     `rendered` has them. Raises BadParameter for a workbook on a terminal."""
     if form is Form.XLSX:
         if sys.stdout.isatty():
-            raise typer.BadParameter("xlsx is a file: add >FILE.xlsx")
+            raise typer.BadParameter(Phrase("xlsx is a file: add >FILE.xlsx"))
         print_utf8("latin-1")
     elif form not in (Form.TABLE, Form.TEXT):
         print_utf8()
     return form
 
 
+def _not_one_of(text: str, words: Iterable[str]) -> Phrase:
+    return Phrase("{text} is not one of {words}", text=repr(text), words=", ".join(words))
+
+
 def _output(help_: str, forms: Sequence[Form] = ROWS, *, shown: bool = False) -> Any:
     def read(text: str) -> Form:
         if text not in forms:
-            raise typer.BadParameter(f"{text!r} is not one of {', '.join(map(repr, map(str, forms)))}.")
+            raise typer.BadParameter(_not_one_of(text, forms))
         return use_form(Form(text))
 
     return typer.Option(
@@ -93,10 +97,6 @@ PlanOrImpact = Annotated[
         "With --by: a table on a terminal, else tsv.",
         (Form.TEXT, Form.JSON, Form.TABLE, Form.NDJSON, Form.CSV, Form.TSV, Form.XLSX),
     ),
-]
-By = Annotated[
-    ImpactGroup | None,
-    typer.Option("--by", help="Show the accounts that change by establishment, profile, service or source."),
 ]
 Columns = Annotated[
     str,
@@ -163,7 +163,42 @@ DAY_OPTIONS: set[str] = set()
 def day_option(name: str, help_: str) -> Any:
     """An option whose value is a day."""
     DAY_OPTIONS.add(name)
-    return typer.Option(name, metavar="DATE", help=help_, parser=partial(read_date, name))
+
+    def read(text: str) -> date | None:
+        return read_date(name, text)
+
+    return typer.Option(name, metavar="DATE", help=help_, parser=read)
+
+
+def number_option(
+    name: str, metavar: str, help_: str, least: int = 0, most: int = 1_000_000, kind: type[float] = int
+) -> Any:
+    """An option whose value is a number from `least` to `most`, a whole one by default."""
+
+    def read(text: object) -> float:
+        try:
+            number = kind(str(text))
+        except ValueError:
+            number = least - 1
+        if not least <= number <= most:
+            why = Phrase(
+                "{text} is not a number from {least} to {most}", text=repr(text), least=least, most=most
+            )
+            raise typer.BadParameter(why)
+        return number
+
+    return typer.Option(name, metavar=metavar, help=help_, parser=read)
+
+
+def word_option(name: str, words: type[StrEnum], help_: str) -> Any:
+    """An option whose value is one of the words."""
+
+    def read(text: str) -> StrEnum:
+        if text not in [*words]:
+            raise typer.BadParameter(_not_one_of(text, words))
+        return words(text)
+
+    return typer.Option(name, metavar="|".join(words), help=help_, parser=read)
 
 
 def _read_place(option: str, text: str) -> str:
@@ -181,9 +216,19 @@ def uai_option(help_: str, *names: str) -> Any:
     """An option, `--uai` without `names`, that takes an establishment by UAI or name: its value is the UAI,
     "" if it is not given."""
     names = names or ("--uai",)
-    return typer.Option(*names, metavar="UAI", help=help_, parser=partial(_read_place, names[0]))
+
+    def read(text: str) -> str:
+        return _read_place(names[0], text)
+
+    return typer.Option(*names, metavar="UAI", help=help_, parser=read)
 
 
+By = Annotated[
+    ImpactGroup | None,
+    word_option(
+        "--by", ImpactGroup, "Show the accounts that change by establishment, profile, service or source."
+    ),
+]
 AsOf = Annotated[date | None, day_option("--as-of", "The day of the answer (YYYY-MM-DD); today by default.")]
 ActAsOf = Annotated[date | None, day_option("--as-of", "Act as of another day (only for trials).")]
 FirstDay = Annotated[date | None, day_option("--from", "The first day (YYYY-MM-DD); today by default.")]

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import Annotated, Any, NamedTuple
 
 from piactl.core.model.establishment import read_uai
+from piactl.phrase import Phrase
 
 
 class Mark(Enum):
@@ -66,9 +67,22 @@ class Bounds(NamedTuple):
         return bool(number >= self.least) and most
 
 
+class Unfit(Exception):
+    """A text is no value, for the reason that a form of a sentence and its values give; {shown} in the form
+    stands for the text."""
+
+    def __init__(self, form: str, **values: object) -> None:
+        super().__init__(form)
+        self.form, self.values = form, values
+
+    def of(self, shown: str) -> Phrase:
+        """What is wrong, with the text as a message shows it."""
+        return Phrase(self.form, shown=shown, **self.values)
+
+
 class Text(NamedTuple):
     """A text that matches `pattern`, a regular expression as JSON Schema has it. `read` makes the value of it
-    and raises ValueError with what is wrong; "{shown}" in that stands for the text."""
+    and raises Unfit."""
 
     expected: str
     pattern: str = ""
@@ -87,7 +101,8 @@ class Words(NamedTuple):
 
 
 class Names(NamedTuple):
-    """A text that names an entry of one of these sections of the file; `wrong` says that there is none."""
+    """A text that names an entry of one of these sections of the file; `wrong` is the form of a sentence that
+    says that there is no {name}."""
 
     sections: tuple[str, ...]
     wrong: str
@@ -164,7 +179,7 @@ def is_dn(text: str) -> bool:
 
 def _read_dn(text: str) -> str:
     if not is_dn(text):
-        raise ValueError("{shown} is not a distinguished name, such as ou=education,c=fr")
+        raise Unfit("{shown} is not a distinguished name, such as ou=education,c=fr")
     return text
 
 
@@ -173,14 +188,14 @@ def _read_day_of_year(text: str) -> tuple[int, int]:
     try:
         date(_LEAP_YEAR, month, day)
     except ValueError:
-        raise ValueError("{shown} is not a day of the year; that month is shorter") from None
+        raise Unfit("{shown} is not a day of the year; that month is shorter") from None
     return month, day
 
 
 def _read_uai(text: str) -> str:
     uai, why = read_uai(text)
     if uai is None or uai != text:
-        raise ValueError(why or f"write {uai}")
+        raise Unfit("{why}", why=why) if why else Unfit("write {uai}", uai=uai)
     return uai
 
 

@@ -43,13 +43,17 @@ _ACCOUNTS = Section("accounts", "a mapping, {domain: ac-amiens.fr, ...}")
 _OTP = Section("otp", "{enforced_by: directory} or {enforced_by: portal}")
 _DAYS, _DAYS_OF_A_YEAR, _UNIX = whole("days", 0, 3650), whole("days", 0, 366), 2_147_483_647
 _POSITION, _DOMAIN = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$", "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
-_ServiceName = Annotated[str, Text("the name of a service"), Names(("services",), "there is no service {}")]
-_ProfileName = Annotated[str, Text("the name of a profile"), Names(("profiles",), "there is no profile {}")]
-_PositionName = Annotated[PlainText, Names(("positions",), "there is no position {}")]
+_ServiceName = Annotated[
+    str, Text("the name of a service"), Names(("services",), "there is no service {name}")
+]
+_ProfileName = Annotated[
+    str, Text("the name of a profile"), Names(("profiles",), "there is no profile {name}")
+]
+_PositionName = Annotated[PlainText, Names(("positions",), "there is no position {name}")]
 _GroupName = Annotated[
     str,
     Text("the name of a profile, or of a service with scope: establishment"),
-    Names(("services", "profiles"), "there is no service or profile {}"),
+    Names(("services", "profiles"), "there is no service or profile {name}"),
 ]
 _Affiliation = Annotated[str, one_of("faculty", "staff", "employee", "member", "affiliate")]
 _Code = Annotated[str, Text("a code of HR, of letters, digits, _ . and -", _POSITION)]

@@ -30,6 +30,7 @@ from piactl.core.model.field_notes import (
     Spread,
     Text,
     TrueOrFalse,
+    Unfit,
     Usually,
     Version,
     WrittenAs,
@@ -39,6 +40,7 @@ from piactl.core.model.field_notes import (
     whole,
 )
 from piactl.core.model.person import COMMON
+from piactl.phrase import joined
 
 _NO_NUL, _MANY = r"^[^\u0000]+$", 1_000_000_000
 _SHARE, _COUNT = Bounds("a share from 0 to 1, such as 0.05", 0, 1), whole("a count", 0, _MANY)
@@ -49,16 +51,21 @@ _HOOKS = Section("hooks", "{changes: [{kinds: [lock], run: [command, word]}], se
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
+def _no_address() -> Unfit:
+    return Unfit(
+        "{shown} is not an address such as ldapi:///, ldaps://ldap.example.fr or ldap://ldap.example.fr:389"
+    )
+
+
 def _read_address(text: str) -> str:
     # a message never shows a possible password
     if "@" in text:
-        raise ValueError("an address must not contain a user or a password; put them under identities")
-    example = "ldapi:///, ldaps://ldap.example.fr or ldap://ldap.example.fr:389"
+        raise Unfit("an address must not contain a user or a password; put them under identities")
     try:
         url = urlsplit(text)
         port = url.port if url.scheme != "ldapi" else None
     except ValueError:
-        raise ValueError(f"{{shown}} is not an address such as {example}") from None
+        raise _no_address() from None
     if (
         url.scheme not in ("ldap", "ldaps", "ldapi")
         or "://" not in text
@@ -66,11 +73,14 @@ def _read_address(text: str) -> str:
         or url.fragment
         or url.path not in ("", "/")
     ):
-        raise ValueError(f"{{shown}} is not an address such as {example}")
+        raise _no_address()
     if url.scheme != "ldapi" and (not url.hostname or port == 0):
-        raise ValueError(f"{{shown}} names no host; expected an address such as {example}")
+        raise Unfit(
+            "{shown} names no host; expected an address such as ldaps://ldap.example.fr or "
+            "ldap://ldap.example.fr:389"
+        )
     if url.scheme == "ldapi" and url.netloc and not unquote(url.netloc).startswith("/"):
-        raise ValueError(
+        raise Unfit(
             "{shown}: write the path of the socket with %2F for /, as in ldapi://%2Frun%2Fslapd%2Fldapi"
         )
     return text
@@ -80,11 +90,11 @@ def _read_date_pattern(text: str) -> str:
     try:
         groups = re.compile(text).groupindex
     except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"not a valid regular expression ({error}); correct it") from None
+        raise Unfit("not a valid regular expression ({why}); correct it", why=error) from None
     missing = [group for group in ("year", "month", "day") if group not in groups]
     if missing:
-        lacking = " and ".join(f"(?P<{group}>...)" for group in missing)
-        raise ValueError(f"the group {lacking} is missing; add it")
+        lacking = joined([f"(?P<{group}>...)" for group in missing], "{first} and {second}")
+        raise Unfit("the group {group} is missing; add it", group=lacking)
     return text
 
 
@@ -99,7 +109,7 @@ def _read_date_format(text: str) -> str:
     except (ValueError, re.error):
         good = False
     if not good:
-        raise ValueError("{shown} must contain a day, a month and a year, such as %d/%m/%Y")
+        raise Unfit("{shown} must contain a day, a month and a year, such as %d/%m/%Y")
     return text
 
 
@@ -119,7 +129,7 @@ _Kind = Annotated[
     ),
     "a kind of change",
 ]
-_SourceName = Annotated[str, Text("the name of a source"), Names(("sources",), "{!r} is not a source")]
+_SourceName = Annotated[str, Text("the name of a source"), Names(("sources",), "'{name}' is not a source")]
 _Academie = Annotated[str, Text('the code of an académie in quotes, such as "020"', "^[0-9]{1,3}$")]
 _Departement = Annotated[str, Text('the code of a département in quotes, such as "080"', "^[0-9AB]{2,3}$")]
 _Sector = Annotated[str, one_of("PU", "PR")]

@@ -43,11 +43,13 @@ class UnusableName(PiactlError):
     """A name gives no address. `part` is the canonical column at fault, `problem` what is wrong with it, for
     somebody who typed it; `advice` is for one from HR."""
 
-    def __init__(self, part: str, code: str, problem: str, advice: str = Phrase("correct it in HR")) -> None:
+    def __init__(
+        self, part: str, code: str, problem: str, advice: str = Phrase("correct it in the HR application")
+    ) -> None:
         self.part = part
         self.code = code
         self.problem = problem
-        super().__init__(Phrase("{problem}: {advice}", problem=problem, advice=advice) if advice else problem)
+        super().__init__(Phrase("{problem}; {advice}", problem=problem, advice=advice) if advice else problem)
 
 
 APOSTROPHES, DASHES = "'’‘‛ʼʻʽʹʾʿˈ´`′‵＇ꞌ", "-‐‑‒–—―−⁃﹘﹣－"
@@ -120,7 +122,9 @@ def name_words(text: str, part: str) -> str:
     Raises UnusableName for names that need a decision: damaged text, placeholders, honorifics, digits,
     marginal notes, other alphabets. `part` is the column in the message.
     """
-    fault = damaged(text) or (Phrase("contains a question mark") if "?" in text else "")
+    lost = Phrase("{text} has a question mark in place of a letter", text=repr(text))
+    lost = Phrase("contains a question mark") if any(map(str.isdigit, text)) else lost
+    fault = damaged(text) or (lost if "?" in text else "")
     if fault:
         message = Phrase("{part} {fault}", part=part, fault=fault)
         raise UnusableName(part, "name-damaged", message)

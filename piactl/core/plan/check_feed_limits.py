@@ -24,6 +24,7 @@ from types import MappingProxyType
 
 from piactl.core.model.periods import in_period
 from piactl.core.model.settings import WEEKDAYS, SourceLimits, SourceSettings
+from piactl.core.text import day_words, percent
 from piactl.phrase import Phrase, joined
 
 Refusal = tuple[str, str]
@@ -215,8 +216,8 @@ LEFT = 0.1
 
 SAMPLE = 3
 """How many examples of what is wrong a message has."""
-BACK = Phrase("remove it, or accept it to go back to its data")
-_ASK = Phrase("ask HR for a correct feed; if this one is correct, accept it")
+BACK = Phrase("HR: send the file of today; administrator: or accept it, to go back to its data")
+_ASK = Phrase("HR: send a correct file; administrator: or, if this one is correct, accept it")
 
 
 def limits_on(source: SourceSettings, day: date) -> SourceLimits:
@@ -286,7 +287,7 @@ def zeros_refusal(facts: FeedFacts, last: SourceRecord | None, messages: Mapping
     samples = {line: problem_and_step(messages[line]) for line in sorted(messages)[:SAMPLE]}
     wrong = (Phrase("line {line}: {problem}", line=line, problem=what) for line, (what, _) in samples.items())
     _, ask = next(iter(samples.values()))
-    then = Phrase("then feed that one. To hold these people and apply the other rows, accept it")
+    then = Phrase("administrator: or accept it, to hold these people and apply the other rows")
     return LEADING_ZEROS, joined(
         [joined([message, *wrong], "{first}\n  {second}"), ask, then], "{first};\n  {second}"
     )
@@ -313,12 +314,12 @@ def order_refusals(
         )
         return [("doubled-delta", message)]
     if basis.digest not in applied:
-        message = Phrase("it changes the set of {day}, which has not been applied", day=basis.day)
+        message = Phrase("it changes the set of {day}, which has not been applied", day=day_words(basis.day))
     elif (late := _days_of(basis, weekdays)) > days:
         message = Phrase(
             "it comes {late} days after the set of {day} (limit: {days}, `delta_days`)",
             late=late,
-            day=basis.day,
+            day=day_words(basis.day),
             days=days,
         )
     else:
@@ -327,7 +328,7 @@ def order_refusals(
         "{problem}; feed the deltas after the set of {day} first, or the next complete set.\n"
         "If none is missing, accept it",
         problem=message,
-        day=basis.day,
+        day=day_words(basis.day),
     )
     return [("missing-delta", message)]
 
@@ -353,8 +354,8 @@ def part_refusals(
             return []
         message = Phrase(
             "it is dated {day}, but one dated {last} of the same establishments has been applied",
-            day=facts.date,
-            last=last.day,
+            day=day_words(facts.date),
+            last=day_words(last.day),
         )
         return [("older", joined([message, BACK], "{first};\n  {second}"))]
     if facts.digest in last.digests:
@@ -384,19 +385,21 @@ def held_refusal(
         return None
     sample = (joined(hold, "{first}: {second}") for hold in list(holds.items())[:SAMPLE])
     message = Phrase(
-        "{held} of its {people} people are held {limit}, such as {sample}",
+        "{held} of its {people} people are held {limit}; often a column, such as matricule, is a row too far "
+        "down",
         held=len(holds),
         people=facts.people,
         limit=_limit(limits.held_share, limits.held_floor),
-        sample=joined(sample),
     )
-    return "held", joined([message, _ASK], "{first};\n  {second}")
+    return "held", joined([joined([message, *sample], "{first}\n  {second}"), _ASK], "{first};\n  {second}")
 
 
 def _older(facts: FeedFacts, last: SourceRecord | None) -> Iterator[Refusal]:
     if not facts.part and last and last.date and facts.date and facts.date < last.date:
         message = Phrase(
-            "it is dated {day}, but one dated {last} has been applied", day=facts.date, last=last.date
+            "it is dated {day}, but one dated {last} has been applied",
+            day=day_words(facts.date),
+            last=day_words(last.date),
         )
         yield "older", joined([message, BACK], "{first};\n  {second}")
 
@@ -474,7 +477,7 @@ def _other_forms(facts: FeedFacts, past: Sequence[PastFeed], share: float) -> di
             messages[column] = Phrase(
                 "form {form} in {share} of its values, {before}",
                 form=form,
-                share=f"{now:.1%}",
+                share=percent(now),
                 before=_before(before, comparable, known=known),
             )
     return messages
@@ -496,7 +499,7 @@ def _share_before(value: str, remembered: Sequence[_Remembered], now: float) -> 
 
 
 def _before(share: float, past: Sequence[PastFeed], *, known: bool) -> Phrase:
-    values = {"share": f"{share:.1%}", "feeds": _feeds(past)}
+    values = {"share": percent(share), "feeds": _feeds(past)}
     return Phrase("{share} {feeds}", **values) if known else Phrase("at most {share} {feeds}", **values)
 
 
@@ -564,7 +567,7 @@ def _unvaried(facts: FeedFacts, past: Sequence[PastFeed], limits: SourceLimits) 
                 "{value} in {now}, another value in {share} {feeds}",
                 value=common or Phrase("blank"),
                 now=_of(counts[common], facts.rows),
-                share=f"{sum(varying) / rows:.1%}",
+                share=percent(sum(varying) / rows),
                 feeds=_feeds(comparable),
             )
             yield column, message
@@ -599,7 +602,7 @@ def _limit(share: float, floor: int) -> Phrase:
 
 
 def _of(some: int, rows: int) -> Phrase:
-    return Phrase("{some} of {rows} rows ({share})", some=some, rows=rows, share=f"{some / rows:.1%}")
+    return Phrase("{some} of {rows} rows ({share})", some=some, rows=rows, share=percent(some / rows))
 
 
 def _feeds(past: Sequence[PastFeed]) -> Phrase:

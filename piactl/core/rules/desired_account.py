@@ -499,23 +499,32 @@ def assignment_problems(
     for assignment in assignments:
         position = policy.position(assignment.position)
         if position is None:
-            message = Phrase(
-                "position {position!r} is not in the policy: add it under positions",
-                position=assignment.position,
+            message = _not_covered(
+                Phrase("position {position!r} is not in the policy", position=assignment.position),
+                [*policy.positions, *(c for p in policy.positions.values() for c in p.codes)],
             )
             problems.append((assignment, "position", "position-unknown", message))
         if not (position and position.ends) and policy.given_by(assignment, register)[0] is None:
-            message = Phrase(
-                "fonction {function!r} fits no profile of the policy: add it to one",
-                function=assignment.function,
+            message = _not_covered(
+                Phrase("fonction {function!r} fits no profile of the policy", function=assignment.function),
+                {f for p in policy.profiles for f in p.when.conditions.get("fonction", ())},
             )
             problems.append((assignment, "fonction", "profile-none", message))
         if policy.unknown_establishment == "rejection" and assignment.uai not in register:
             message = Phrase(
-                "UAI {uai} is not in the establishment register: add it there", uai=assignment.uai
+                "{problem}; {advice}",
+                problem=Phrase("UAI {uai} is not in the establishment register", uai=assignment.uai),
+                advice=Phrase("correct it; administrator: or add it there"),
             )
             problems.append((assignment, "uai", "uai-unregistered", message))
     return problems
+
+
+def _not_covered(problem: Phrase, known: Iterable[str]) -> Phrase:
+    """Why a row is rejected of which the policy does not know a code, with those that it `known`s."""
+    codes = ", ".join(sorted({*known} - {"default", "-"}))
+    advice = Phrase("write one of {codes}; administrator: or add it to the policy", codes=codes)
+    return Phrase("{problem}; {advice}", problem=problem, advice=advice)
 
 
 def name_problem(person: Person, policy: Policy) -> UnusableName | None:
