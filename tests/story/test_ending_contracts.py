@@ -68,7 +68,7 @@ def test_the_calendar_by_hand_and_as_a_workbook(contracts: Academy) -> None:
     printed = contracts.run_in_french(*words, "-o", "xlsx").out.encode("latin-1")
     head, *rows = openpyxl.load_workbook(io.BytesIO(printed)).worksheets[0].iter_rows(values_only=True)
     assert head == ("uai", "établissement", "fin", "accès jusqu'au", "uid", "nom affiché", "fonction")
-    assert rows[0][:3] == (THUILLIER, "Lycée Louis Thuillier", "2026-12-31")
+    assert rows[0][:3] == (THUILLIER, "Lycée Louis Thuillier", "31/12/2026")
     assert rows[0][4:] == ("flo.hugo", "Flo Hugo", "ENS")
     assert [row[0] for row in rows] == [THUILLIER] * 3 + [MICHELIS]
     columns = ("--columns", "end,civilite,given_name,uid")

@@ -172,9 +172,9 @@ def test_columns_for_a_mail_merge(staff: Academy) -> None:
     # the help desk may list accounts; only `forecast --leavers --private-mail` has private addresses
     assert staff.run(*words, "private_mail").code == 2
     assert reads(staff) == []
-    wrong = staff.run(*words, "nom", "-o", "json")
+    wrong = staff.run(*words, "noms", "-o", "json")
     assert (wrong.code, wrong.json["error"]["code"]) == (2, 2)
-    assert "--columns nom: is not a column; valid values:" in wrong.err
+    assert "--columns noms: is not a column; valid values:" in wrong.err
 
 
 def test_columns_of_the_other_lists(staff: Academy) -> None:

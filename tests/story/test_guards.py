@@ -268,7 +268,7 @@ def test_terminal_page_and_status_say_the_same_number(academy: Academy) -> None:
     assert "service_growth (service annuaire: 16, 10 are allowed)" in why
     french = academy.run_in_french("status").out
     assert "retrait (4, permis : 3)" in " ".join(french.split())
-    assert "service_growth (service annuaire : 16, permis : 10)" in " ".join(french.split())
+    assert "croissance des services (service annuaire : 16, permis : 10)" in " ".join(french.split())
 
 
 def test_the_number_of_a_growth_that_approves_is_beside_it(academy: Academy) -> None:
