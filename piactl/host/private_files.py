@@ -308,6 +308,16 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
+def refuse_existing(path: Path) -> None:
+    """Raises PiactlError for an existing file or symbolic link, before somebody is asked for anything."""
+    if os.path.lexists(path):
+        raise _already_there(path)
+
+
+def _already_there(path: Path) -> PiactlError:
+    return PiactlError(Phrase("{path}: already exists and is not overwritten; name a new file", path=path))
+
+
 def create_private(path: Path) -> None:
     """Creates an empty file with mode 0600, which `write_private` then fills. Raises PiactlError, also for an
     existing file or symbolic link."""
@@ -315,9 +325,7 @@ def create_private(path: Path) -> None:
     try:
         descriptor = os.open(path, flags, 0o600)
     except FileExistsError:
-        raise PiactlError(
-            Phrase("{path}: already exists and is not overwritten; name a new file", path=path)
-        ) from None
+        raise _already_there(path) from None
     except (OSError, ValueError) as error:
         why = system_words(error) if isinstance(error, OSError) else Phrase("not a path")
         raise PiactlError(

@@ -256,6 +256,9 @@ def test_a_file_that_is_there_is_left_alone(staff: Academy) -> None:
         ran = staff.run("password", "activate", CLAIRE, "--administrator", "--out", path)
         assert ran.code == 1
         assert "already exists" in ran.err
+        ran = staff.run("password", "activate", CLAIRE, "--numen-file", "-", "--out", path, stdin=OTHER)
+        assert (ran.code, "already exists" in ran.err) == (1, True), "and no proof is asked for and counted"
+        assert not any("last" in count for count in attempts(staff).values())
         link = staff.folder / "link.csv"
         link.symlink_to(staff.folder / "elsewhere")
         assert staff.run("password", "activate", CLAIRE, "--administrator", "--out", link).code == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,7 +35,7 @@ from piactl.helpdesk.identity_proof import check_proof, proof_needed, reset_term
 from piactl.helpdesk.new_password_check import check_password
 from piactl.helpdesk.unblock import prepare_unblocking
 from piactl.host.caller import sudo_service
-from piactl.host.private_files import refuse_input, refuse_output, refuse_shared_stdout
+from piactl.host.private_files import refuse_existing, refuse_input, refuse_output, refuse_shared_stdout
 from piactl.phrase import Phrase
 from piactl.report.account_text import activation_text
 from piactl.translation import translate
@@ -105,6 +106,8 @@ def refuse_unsafe_way(manner: Manner, to: str | None) -> None:
         raise UsageError(Phrase("--out - takes stdout for the passwords: leave -o out"))
     if manner.dry_run:
         return
+    if to and to != "-":
+        refuse_existing(Path(to))
     if to == "-":
         refuse_shared_stdout("--out -")
     elif not to and manner.output is not None:
