@@ -108,6 +108,8 @@ INSIDE = (
     "cli/test_conditions.py",
     "cli/test_colours_pager.py",
     "cli/test_doctor.py",
+    "cli/test_in_french.py",
+    "cli/test_typed_in_french.py",
     "cli/test_doctor_after_a_load.py",
     "cli/test_doctor_passwords.py",
     "cli/test_mistakes_of_new_users.py",
