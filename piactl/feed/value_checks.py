@@ -168,7 +168,7 @@ class DateCheck:
         self._first, self._last, self._empty = first, last, empty
         self._may_be_open = may_be_open
         examples = dict.fromkeys(_EXAMPLE.strftime(style) for style in formats)
-        self._forms = joined(examples, "{first} or {second}")
+        self._forms = joined(map(Phrase, examples), "{first} or {second}")  # the same in every language
 
     def __call__(self, text: str) -> Checked:
         day = self._read(text)
