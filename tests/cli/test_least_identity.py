@@ -4,6 +4,7 @@ missing on the host. These tests show which identity a command uses; the ACL say
 from __future__ import annotations
 
 import shutil
+
 import pytest
 
 from tests.outside import Exit
