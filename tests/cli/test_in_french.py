@@ -100,3 +100,9 @@ def test_no_command_prints_english(loaded: Academy, words: str) -> None:  # noqa
     finally:
         if words.startswith("sandbox"):
             loaded.run("sandbox", "stop", "--dir", loaded.folder / "new")
+
+
+def test_what_the_system_says_of_a_file_is_french(loaded: Academy) -> None:  # noqa: F811
+    asked = ("--config", "x" * 300, "status")
+    assert "nom de fichier trop long" in (ran := loaded.run_in_french(*asked)).err
+    assert english_in(ran, loaded, asked) == []

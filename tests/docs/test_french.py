@@ -163,7 +163,7 @@ def test_the_catalogue_has_the_sentences_of_the_code_and_no_other() -> None:
 
 
 def test_the_extraction_sees_every_sentence() -> None:
-    """It does not see those within an f-string."""
+    """Those within an f-string, too."""
     seen = {message.id[0] if isinstance(message.id, tuple) else message.id for message in FRENCH.values()}
     calls = (
         node
