@@ -21,7 +21,7 @@ from piactl.directory.dn import normal_dn, parted
 from piactl.directory.interfaces import Outcome, RawEntry, WriteResult, write_one
 from piactl.directory.store.account_entries import account_dn, written_after
 from piactl.directory.store.account_list import account_list_writes
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     DATA,
     UnreadableRecord,
     dumps,

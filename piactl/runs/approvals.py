@@ -33,7 +33,7 @@ from piactl.core.plan.state_between_runs import RunStatus
 from piactl.core.plan.write import Write
 from piactl.directory.dn import child, same_dn
 from piactl.directory.interfaces import Outcome, RawEntry, Reader
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     APPROVALS,
     AUTHORS,
     Record,

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from piactl.directory.dn import first_pair, normal_dn, parted
 from piactl.directory.interfaces import Outcome, RawEntry
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     RUNS,
     UnreadableRecord,
     is_record,

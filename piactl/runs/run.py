@@ -14,7 +14,7 @@ from piactl.core.plan.write import Write
 from piactl.directory.interfaces import Writer
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.event_facts import event_facts
-from piactl.directory.store.records import Places, Records, UnreadableRecords
+from piactl.directory.store.record_entries import Places, Records, UnreadableRecords
 from piactl.directory.store.run_records import put_run_record
 from piactl.errors import JournalUnusable, PiactlError
 from piactl.journal import Intent, Journal, Order

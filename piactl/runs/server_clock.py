@@ -10,7 +10,7 @@ from piactl.core.plan.write import Write
 from piactl.core.text import utc_instant
 from piactl.directory.interfaces import Outcome, Writer, WriteResult, write_one
 from piactl.directory.store.account_entries import CSN
-from piactl.directory.store.records import DATA, Places, dumps, foreign_entry, is_record, new_record
+from piactl.directory.store.record_entries import DATA, Places, dumps, foreign_entry, is_record, new_record
 from piactl.errors import PiactlError, UnsafePlan
 from piactl.phrase import Phrase, joined
 

@@ -15,8 +15,8 @@ from piactl.errors import Exit
 from tests.story.academy import Academy, Ran
 from tests.story.phones import verified
 
-from .conditions import CASES, CLAIRE, WHY, filled
-from .test_conditions import command_of, loaded  # noqa: F401 - a fixture
+from .command_cases import CASES, CLAIRE, WHY, filled
+from .test_every_command import command_of, loaded  # noqa: F401 - a fixture
 
 CATALOGUE = Path(piactl.__file__).parent / "locale" / "fr" / "LC_MESSAGES" / "piactl.po"
 _WORD = re.compile(r"(?<![\w./@=-])[a-zA-Z]{2,}(?:'[st]\b)?(?![\w@=/]|\.\w|-\w)")

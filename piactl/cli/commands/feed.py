@@ -49,7 +49,7 @@ from piactl.core.plan.check_feed_limits import WARNING_PAST, SourceRecord, colum
 from piactl.core.plan.state_between_runs import Memory, SourceMemory
 from piactl.core.text import iso, percent
 from piactl.directory.store.account_list import read_account_list
-from piactl.directory.store.special_entries import read_special
+from piactl.directory.store.rare_entries import read_rare_entries
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, FeedRefused, UsageError
 from piactl.feed.feed_result import understood
@@ -160,7 +160,7 @@ def _compared(sourced: SourcedFeed, configuration: Configuration) -> tuple[Sourc
         listed = dict(read_account_list(reader, directory.state, unreadable).accounts())
         accounts = configuration.managed(reader)
         file = Written(source, feed.present, feed.layout.is_rejects)
-        slips = find_slips([file], accounts, listed, linked_matricules(read_special(*accounts)), memory)
+        slips = find_slips([file], accounts, listed, linked_matricules(read_rare_entries(*accounts)), memory)
     return replace(sourced, feed=without_slips(feed, slips)), memory.sources.get(source.name)
 
 

@@ -20,7 +20,7 @@ from piactl.directory.dn import under
 from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.store.attribute_values import lock_text
 from piactl.directory.store.base_digest import BaseKeys, Digesting
-from piactl.directory.store.records import DATA
+from piactl.directory.store.record_entries import DATA
 from piactl.phrase import Phrase
 
 DEVICE_CLASS = "oathTOTPToken"
