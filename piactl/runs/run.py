@@ -189,7 +189,7 @@ def journal_reading(run: CommandRun, identity: IdentityName, kind: str, uids: Se
             journal.end({"read": len(uids)})
     except JournalUnusable as error:
         raise JournalUnusable(
-            f"{error}\nPrivate data are shown only where the journal can record it"
+            Phrase("{error}\nPrivate data are shown only where the journal can record it", error=str(error))
         ) from None
 
 

@@ -125,5 +125,9 @@ def stamp_clock(writer: Writer, state: str, now: Callable[[], datetime]) -> Stam
     if entry is not None and not is_record(entry):
         raise foreign_entry(dn)
     raise PiactlError(
-        f"{dn}: the record that shows the clock of the server cannot be written: {result.message}"
+        Phrase(
+            "{dn}: the record that shows the clock of the server cannot be written: {why}",
+            dn=dn,
+            why=result.message,
+        )
     )
