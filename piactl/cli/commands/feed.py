@@ -81,10 +81,12 @@ def check(
 ) -> int:
     """Check a feed against the layout of its source and the policy, and report every problem.
 
-    Without --compare it needs no directory, and warns of matricules whose length is unusual: a spreadsheet
-    removes leading zeros. With --compare it reads the last feeds of the source and the known matricules from
-    the directory, warns of columns whose blanks, values or forms differ from theirs, and applies the limits
-    that compare feeds, as a night does. A feed dated in the future is refused.
+    Without --compare it needs no directory. It warns of a missing column `fin` or `numen`, a column with
+    nearly the name of one, a missing line #FIN, two matricules with one NUMEN or one birth date and name,
+    matricules whose length is unusual (a spreadsheet removes leading zeros), and data that are too old. With
+    --compare it reads the last feeds of the source and the known matricules from the directory, warns of
+    columns whose blanks, values or forms differ from theirs and of the feed that the last night applied, and
+    applies the limits that compare feeds, as a night does. A feed dated in the future is refused.
 
     Exit codes: 0 usable, 5 rows are rejected, 6 the whole feed is refused.
 
