@@ -398,6 +398,10 @@ def _allow(run: Run, first: str, refusals: Sequence[Refusal]) -> None:
     allowed = {refusal.kind: refusal.total for refusal in refusals}
     run.order = replace(run.order, allowed={**run.order.allowed, **allowed})
     kinds = ", ".join(f"{kind}={number}" for kind, number in sorted(allowed.items()))
-    words = f"goes on with the rest of run {first}, which was approved and interrupted: {kinds}"
+    words = Phrase(
+        "goes on with the rest of run {first}, which was approved and interrupted: {kinds}",
+        first=first,
+        kinds=kinds,
+    )
     run.journal.note(words)
     run.say(words)

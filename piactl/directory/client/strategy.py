@@ -155,7 +155,7 @@ class DeadlineStrategy(SyncStrategy):
     def _socket(self) -> socket.socket:
         link: socket.socket | None = self.connection.socket
         if link is None:
-            raise OSError("the connection is closed")
+            raise OSError(Phrase("the connection is closed"))
         return link
 
     # ---- requests
@@ -176,7 +176,7 @@ class DeadlineStrategy(SyncStrategy):
         """Sends a request of ldap3. Replaces its method, which keeps a copy of the request with the
         password."""
         if not self.connection.listening:
-            raise LDAPSocketOpenError("the connection is closed")
+            raise LDAPSocketOpenError(Phrase("the connection is closed"))
         message = LDAPMessage()
         message["messageID"] = MessageID(self.new_number(message_type))
         message["protocolOp"] = ProtocolOp().setComponentByName(message_type, request)

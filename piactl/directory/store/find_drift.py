@@ -85,8 +85,8 @@ _DIGESTS = frozenset(
     }
 )  # fmt: skip
 
-LOST_LOCK = Lock(LOST_DAY, None, "piactl", "another program removed the lock, whose words are lost")
-LOST_END = Lock(LOST_DAY, None, "piactl", "another program removed the end, which is not known here")
+LOST_LOCK = Lock(LOST_DAY, None, "piactl", Phrase("another program removed the lock, whose words are lost"))
+LOST_END = Lock(LOST_DAY, None, "piactl", Phrase("another program removed the end, which is not known here"))
 
 
 @dataclass(frozen=True, slots=True)
