@@ -11,7 +11,7 @@ from tests.outside import Exit
 from tests.story.academy import Academy, prepared
 from tests.story.phones import verified
 
-from .conditions import CASES, CLAIRE, WHY, filled, load
+from .command_cases import CASES, CLAIRE, WHY, filled, load
 
 IDENTITIES = ("reader", "nightly", "desk", "administrator", "approver")
 READING = (
