@@ -360,7 +360,7 @@ def test_doctor_checks_the_approvals_entry_and_the_approver(
         return finding["result"], finding["found"]
 
     assert approve(people, monkeypatch, dangerous(people)).code == 0
-    assert found() == ("ok", "1 answer")
+    assert found() == ("ok", "1 answer of another person is recorded")
     config = people.sandbox.folder / "piactl.yaml"
     text = config.read_text(encoding="utf-8")
     config.write_text(text.replace("cn=piactl-approver", "cn=piactl-nightly"), encoding="utf-8")
