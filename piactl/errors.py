@@ -139,7 +139,7 @@ class FeedRefused(PiactlError):
         digest: str = "",
     ) -> None:
         self.file, self.source, self.rows = file, source, rows
-        self.options = accepting(digest) if digest else ()
+        self.digest, self.options = digest, accepting(digest) if digest else ()
         self.refusals = tuple(refusals)
         lines = (
             Phrase("{file}: feed refused: {message} [{code}]", file=file, message=message, code=code)
@@ -151,7 +151,8 @@ class FeedRefused(PiactlError):
         """What is known of each refused feed, for the record of a run; it names no person."""
         why = list(dict.fromkeys(code for code, _ in self.refusals))
         name = self.file.rsplit("/", 1)[-1]
-        return [{"source": self.source, "file": name, "rows": self.rows, "why": why}]
+        accept = {"digest": self.digest} if self.digest else {}
+        return [{"source": self.source, "file": name, "rows": self.rows, "why": why, **accept}]
 
 
 class FeedsRefused(FeedRefused):

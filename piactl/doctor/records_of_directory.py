@@ -285,7 +285,7 @@ def approvals(content: Content) -> CheckResult:
         wrong,
         [],
         Phrase("{upgrade_page} See docs/approvals.md.", upgrade_page=UPGRADE_PAGE),
-        counted(count, "answer", "answers"),
+        counted(count, "answer of another person is recorded", "answers of other people are recorded"),
     )
 
 
