@@ -83,9 +83,12 @@ class ConfigurationInvalid(PiactlError):
         return cls([Mistake(str(file), line, column, message)])
 
 
-def system_words(error: OSError) -> Phrase:
-    """What the system says of an error: a word of the catalogue, if it is a usual one."""
-    return Phrase(error.strerror or type(error).__name__)
+def system_words(error: Exception) -> Phrase:
+    """What the system says of an error, mostly a word of the catalogue. A ValueError is that of a path with
+    a NUL or half a character."""
+    if isinstance(error, ValueError):
+        return Phrase("the path is not valid")
+    return Phrase(getattr(error, "strerror", None) or str(error) or type(error).__name__)
 
 
 class Declined(PiactlError):

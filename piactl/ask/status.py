@@ -22,7 +22,7 @@ from piactl.core.plan.recent_losses import losses_before, losses_since
 from piactl.core.plan.state_between_runs import LastRun, Memory, RunStatus
 from piactl.core.rules.desired_account import Rules
 from piactl.core.text import iso
-from piactl.directory.store.records import DATA, Places, Record, UnreadableRecords, stored
+from piactl.directory.store.record_entries import DATA, Places, Record, UnreadableRecords, stored
 from piactl.directory.store.run_records import author_of_run, read_runs
 from piactl.directory.store.state_records import read_memory
 from piactl.edits.account_store import AccountStore

@@ -19,7 +19,7 @@ from piactl.directory.store.password_state import (
     policy_weaknesses,
     shut_out_by_others,
 )
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     ATTEMPTS,
     DATA,
     IN_RECORD,

@@ -114,8 +114,8 @@ def run_nightly(
             lambda day: replace(rules, as_of=day),
             unreadable=unreadable,
         )
-        special = after_merges(run, store)
-        state = run_state(run.records, special, rules, unreadable)
+        rare = after_merges(run, store)
+        state = run_state(run.records, rare, rules, unreadable)
         check_date(run.order, state.memory.last, settings)
         state = _with_unwitnessed(run, state)
         _name_other_writers(run, state.memory.last)
@@ -168,7 +168,7 @@ def run_nightly(
             stop=stop,
             brief=True,
             tell=night.confirm,
-            housekeeping=housekeeping(rules.policy.approvals, settings.keep_runs_days, special),
+            housekeeping=housekeeping(rules.policy.approvals, settings.keep_runs_days, rare),
         )
         done.without_feeds, done.drift_waits = made.refused, waits
         if not done.stopped:
@@ -219,7 +219,7 @@ def _with_unwitnessed(run: Run, state: RunState) -> RunState:
     try:
         watched = watch(run.writer, directory, journal, began_at(last.run), since_line)
         changed = {uid: dict(marks) for uid, marks in watched.devices.items()}
-        for uid in state.special.at_no_device if first is not None else ():
+        for uid in state.rare.at_no_device if first is not None else ():
             changed.setdefault(uid, {})[NO_DEVICE] = Phrase("it is where suspended accounts are linked")
     except PiactlError as error:
         why = Phrase("warning: writes without the journal cannot be looked for: {error}", error=str(error))

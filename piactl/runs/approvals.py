@@ -33,7 +33,7 @@ from piactl.core.plan.state_between_runs import RunStatus
 from piactl.core.plan.write import Write
 from piactl.directory.dn import child, same_dn
 from piactl.directory.interfaces import Outcome, RawEntry, Reader
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     APPROVALS,
     AUTHORS,
     Record,
@@ -451,6 +451,10 @@ def _allow(run: Run, first: str, refusals: Sequence[Refusal]) -> None:
     allowed = {refusal.kind: refusal.total for refusal in refusals}
     run.order = replace(run.order, allowed={**run.order.allowed, **allowed})
     kinds = ", ".join(f"{kind}={number}" for kind, number in sorted(allowed.items()))
-    words = f"goes on with the rest of run {first}, which was approved and interrupted: {kinds}"
+    words = Phrase(
+        "goes on with the rest of run {first}, which was approved and interrupted: {kinds}",
+        first=first,
+        kinds=kinds,
+    )
     run.journal.note(words)
     run.say(words)

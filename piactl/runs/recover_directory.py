@@ -26,7 +26,7 @@ from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.open import open_reader
 from piactl.directory.store.account_entries import account_dn
 from piactl.directory.store.account_list import keep_name_writes
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     DATA,
     IN_RECORD,
     RUNS,

@@ -13,7 +13,7 @@ import pytest
 
 from tests.story.academy import Academy
 
-from .conditions import load
+from .command_cases import load
 from .pages import block, blocks
 from .unix_host import EXAMPLES, Host, unix_host
 
