@@ -275,8 +275,20 @@ def help_desk_host(hosts: Network, nights: DebianHost) -> DebianHost:
     return host
 
 
+MAIL = """systemctl edit --stdin piactl-failure@.service <<'END'
+[Service]
+ExecStart=/bin/bash -c 'exec 3<>/dev/tcp/127.0.0.1/22'
+ExecStart=/usr/bin/passwd -S
+ExecStart=/bin/sh -c '! ls /etc/piactl'
+END
+systemctl start piactl-failure@trial.service"""
+"""What a mail command that reports a night may do: speak to a server, be setuid. It reads nothing of ours."""
+
+
 def bad_night(host: DebianHost, day: date) -> None:
     """What HR sent is looked at, the second person approves, an administrator applies, as printed."""
+    if host.booted:
+        host.root(MAIL)
     deliver(host, day, ended=25)
     done = host.night()
     assert done.returncode == Exit.FEED_REFUSED, done
