@@ -271,7 +271,7 @@ class FeedReader:
             self._stop_with(kind)
         if raw.startswith(_WIDE_BOMS) or _WIDE * raw.count(b"\0") > len(raw):
             detail = Phrase("{encoding} is expected, but the file is UTF-16", encoding=self._source.encoding)
-            self._stop_with(refusal("wrong-encoding", detail, Phrase("HR: save it as CSV UTF-8")))
+            self._stop_with(refusal("wrong-encoding", detail, Phrase("HR: export the file again, in UTF-8")))
         if b"\r" in without_end(raw):
             self._stop("cr-only")
         has_bom = raw.startswith(_BOM)

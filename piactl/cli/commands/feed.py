@@ -3,7 +3,7 @@ were."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date, timedelta
 from enum import StrEnum
@@ -56,7 +56,7 @@ from piactl.feed.feed_result import understood
 from piactl.feed.open_feed import open_feed
 from piactl.feed.rejects_file import rejects_content, with_rejections, write_rejects
 from piactl.host.private_files import refuse_input, refuse_output
-from piactl.phrase import Phrase, counted
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.count_feed_rows import FeedOfRun
 from piactl.planning.linked_matricules import linked_matricules
 from piactl.planning.load_feeds import check_held, check_limits, read_feeds, refuse_ahead
@@ -114,10 +114,11 @@ def check(
         raise
     rejections = sorted(sourced.rejections, key=lambda r: (r.line, r.column))
     columns = dict(column_warnings(facts, before.comparable if before else None, sourced.source, day))
+    differing = [*columns]
     slips = find_slips_in_file(feed, sourced.source, sourced.path)
     if compare:  # the known matricules say it better
         slips.pop("matricule", None)
-    columns |= slips
+    columns |= slips | _age(sourced, before, day)
     document: dict[str, Any] = {
         "status": Phrase("partly usable") if rejections else "usable",
         "file": str(sourced.path),
@@ -130,7 +131,7 @@ def check(
         "unattributed": facts.unattributed,
         "rejections": list(map(asdict, rejections)),
         "held": holds,
-        "remarks": [*feed.remarks, *_age(sourced, before, day)],
+        "remarks": [*feed.remarks],
         "compared": _feeds_before(sourced, before) if compare else None,
         "warnings": [{"column": column, "message": message} for column, message in columns.items()],
         "understood": understood(feed.written) if feed.written else None,
@@ -138,7 +139,10 @@ def check(
     if output is Form.JSON:
         _put(**document)
     else:
-        _print(document)
+        words: str = Phrase("not compared: a file of corrected rejects is compared with none")
+        if not (compare and feed.layout.is_rejects):
+            words = _comparison(document["compared"], differing)
+        _print(document, words)
     return int(Exit.PARTLY if rejections else Exit.DONE)
 
 
@@ -314,7 +318,7 @@ def _put(refusals: Sequence[tuple[str, str]] = (), **facts: Any) -> None:
     put_json({**usual, **facts, "refusals": refused}, 1)
 
 
-def _print(document: dict[str, Any]) -> None:
+def _print(document: dict[str, Any], comparison: str) -> None:
     name: str = document["file"]
     if document["date"]:
         name = Phrase("{file} of {day}", file=name, day=document["date"])
@@ -329,7 +333,7 @@ def _print(document: dict[str, Any]) -> None:
     remarks = [*document["remarks"]]
     for warning in document["warnings"]:
         remarks.append(Phrase("warning: {column}: {message}", **warning))
-    remarks.append(_comparison(document["compared"], len(document["warnings"])))
+    remarks.append(comparison)
     lines = [head, f"  sha256 {document['digest']}", *(f"  {translate(remark)}" for remark in remarks)]
     lines += [rejection_words(rejection) for rejection in document["rejections"]]
     rows = len({r["line"] for r in document["rejections"]})
@@ -348,18 +352,23 @@ def _print(document: dict[str, Any]) -> None:
     put_text(shown(translate(line)) + "\n" for line in lines)
 
 
-def _age(sourced: SourcedFeed, before: SourceMemory | None, day: date) -> Iterator[str]:
-    """Whether it is a file of another day."""
+def _age(sourced: SourcedFeed, before: SourceMemory | None, day: date) -> dict[str, str]:
+    """Whether it is a file of another day, as a warning."""
     facts, most = sourced.feed.facts, sourced.source.feed_days
-    if before is not None and before.record.digest == facts.digest:
-        yield Phrase("the last night applied this very file; HR: send the one of today")
     days = (day - facts.date).days if facts.date else 0
-    if days > most:
-        yield Phrase(
+    if before is not None and before.record.digest == facts.digest:
+        words = Phrase("the last night applied this very file; HR: send the one of today")
+    elif days > most:
+        words = Phrase(
             "the data are {days} old, and a night takes at most {most} days; HR: send the file of today",
             days=counted(days, "day", "days"),
             most=most,
         )
+    elif days > 0 and facts.full and sourced.feed.written is None:
+        words = Phrase("it is dated {day}, not today; HR: send the one of today", day=facts.date)
+    else:
+        return {}
+    return {"date": words}
 
 
 def _feeds_before(sourced: SourcedFeed, before: SourceMemory | None) -> int:
@@ -369,7 +378,7 @@ def _feeds_before(sourced: SourcedFeed, before: SourceMemory | None) -> int:
     return len(comparable(before.record.past, before.undone))
 
 
-def _comparison(compared: int | None, warnings: int) -> str:
+def _comparison(compared: int | None, differing: Sequence[str]) -> str:
     """What the columns were compared with."""
     if compared is None:
         return Phrase("not compared with the last feeds: --compare does, and asks the directory")
@@ -379,7 +388,8 @@ def _comparison(compared: int | None, warnings: int) -> str:
             feeds=counted(compared, "full feed", "full feeds"),
             number=WARNING_PAST,
         )
-    differ = (
-        counted(warnings, "column differs", "columns differ") if warnings else Phrase("no column differs")
-    )
+    differ: str = Phrase("no column differs")
+    if differing:
+        differ = counted(len(differing), "column differs", "columns differ")
+        differ = joined([differ, ", ".join(differing)], "{first}: {second}")
     return Phrase("compared with the last {number} feeds: {differ}", number=compared, differ=differ)

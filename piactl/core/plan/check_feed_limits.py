@@ -516,10 +516,11 @@ def _changed_columns(
         comparable = [feed for feed in past if column in feed.filled]
         before = _share(comparable, [feed.filled[column] for feed in comparable])
         if comparable and _apart(filled, before, facts.rows, limits):
+            absent = not filled and column not in facts.distinct and column not in COUNTED
             messages[column] = Phrase(
                 "{value} in {now}, {before}{limit}",
                 value=Phrase("a value"),
-                now=_of(filled, facts.rows),
+                now=Phrase("no row, for the column is missing") if absent else _of(filled, facts.rows),
                 before=_before(before, comparable, known=True),
                 limit=limit,
             )
