@@ -302,7 +302,7 @@ def _left_alone(document: Document, most: int) -> Iterator[str]:
         (
             document.get("absents"),
             Phrase("assignments absent from the feed, waiting for confirmation"),
-            _absent,
+            absence_words,
         ),
     )
     for facts, meaning, line in groups:
@@ -351,7 +351,8 @@ def _archival(archival: Mapping[str, Any]) -> str:
     return Phrase("{uid}: archival due since {day}, confirmed by the next night", uid=uid, day=day)
 
 
-def _absent(absence: Mapping[str, Any]) -> str:
+def absence_words(absence: Mapping[str, Any]) -> str:
+    """An assignment that is absent from the feed, and until when it waits."""
     return Phrase(
         "{account}: {function} at {uai} from {start}, absent since {since} ({seen} of {needed} feeds)",
         account=absence["uid"] or absence["matricule"],

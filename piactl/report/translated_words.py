@@ -6,6 +6,7 @@ from __future__ import annotations
 from piactl.phrase import Phrase, counted
 
 WORDS = (
+    Phrase("Absent from the feed: waits for the next one"),
     Phrase("(no account)"), Phrase("absent"), Phrase("absents"), Phrase("access_until"), Phrase("accounts"),
     Phrase("accounts by kind of change"), Phrase("activation password"), Phrase("activation_password"),
     Phrase("add"), Phrase("added"), Phrase("address"), Phrase("advice"), Phrase("after"), Phrase("alarms"),
@@ -76,7 +77,7 @@ WORDS = (
     Phrase("Stopped"), Phrase("stopped"), Phrase("stopped_by"), Phrase("subject"), Phrase("sudo_user"),
     Phrase("suggested"), Phrase("summary"), Phrase("suspend_window"), Phrase("telephone"), Phrase("text"),
     Phrase("Text file busy"), Phrase("the account stays as it is"), Phrase("The coming days, by date alone"),
-    Phrase("the first row"), Phrase("theirs"), Phrase("there"), Phrase("tightening"), Phrase("time"),
+    Phrase("theirs"), Phrase("there"), Phrase("tightening"), Phrase("time"),
     Phrase("timeliness"), Phrase("timer"), Phrase("title"), Phrase("today"), Phrase("tomorrow"),
     Phrase("Too many levels of symbolic links"), Phrase("Too many open files"), Phrase("total"),
     Phrase("tried_before"), Phrase("undoes"), Phrase("undone"), Phrase("undone_by"), Phrase("uniqueness"),

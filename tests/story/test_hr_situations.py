@@ -415,8 +415,31 @@ def test_17_the_page_of_the_night(office: Academy, language: str) -> None:
         assert "3 lignes ont été rejetées" in shown
         assert ", ligne 3 : " in shown
         assert "RH : à corriger dans votre logiciel" in shown
-        assert {"portée", "la première ligne", "lignes rejetées"} <= {*re.findall(">([^<]+)<", shown)}
+        assert {"portée", "motif", "lignes rejetées"} <= {*re.findall(">([^<]+)<", shown)}
     else:
         assert f"Night of {NIGHT}" in shown
         assert re.search(rf"{NIGHT} \d\d:\d\d \(Europe/Paris\)", shown)
         assert "HR: correct it in your application" in shown
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_17_the_page_of_a_file_that_was_cut(office: Academy, language: str) -> None:
+    """Who is absent from a file is on the page, which is not green; a file applied before says so."""
+    page = office.folder / "night.html"
+    ran = speak(
+        office, language, "nightly", office.raw_feed(text(ROWS[:-2], NIGHT).encode()), "--as-of", NIGHT,
+        "--html", page,
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    shown = page.read_text(encoding="utf-8")
+    assert 'class="verdict waits"' in shown
+    assert re.search(r"gael\.lefevrecg ?: ENS", shown), "who waits"
+    speak(office, language, "nightly", office.raw_feed(text(ROWS[:-2], NIGHT).encode()), "--as-of", NIGHT,
+          "--html", page)  # fmt: skip
+    again = page.read_text(encoding="utf-8")
+    if language == "fr":
+        assert "2 affectations sont absentes du fichier et attendent le suivant" in shown
+        assert "Rien de nouveau : " in again
+    else:
+        assert "2 assignments are absent from the feed and wait for the next one" in shown
+        assert "Nothing new: " in again
