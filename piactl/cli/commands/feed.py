@@ -3,7 +3,8 @@ were."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date, timedelta
 from enum import StrEnum
@@ -45,13 +46,20 @@ from piactl.cli.framework.output import (
     typed_again,
 )
 from piactl.cli.framework.terminal import print_utf8
-from piactl.core.plan.check_feed_limits import WARNING_PAST, SourceRecord, column_warnings, comparable
+from piactl.core.plan.check_feed_limits import (
+    LIMIT_CODES,
+    WARNING_PAST,
+    SourceRecord,
+    column_warnings,
+    comparable,
+)
 from piactl.core.plan.state_between_runs import Memory, SourceMemory
 from piactl.core.text import iso, percent
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.special_entries import read_special
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, FeedRefused, UsageError
+from piactl.feed.error_codes import REFUSALS
 from piactl.feed.feed_result import understood
 from piactl.feed.open_feed import open_feed
 from piactl.feed.rejects_file import rejects_content, with_rejections, write_rejects
@@ -258,8 +266,10 @@ def score(
     )
     for number, group in enumerate((by,) if by else several):
         rows, columns = tables[group]
+        if layout == "xlsx":
+            rows = [{**row, **_in_words(row), **_in_percent(row)} for row in rows]
         if layout == "table":
-            rows = [*map(_for_people, rows)]
+            rows = [_for_people(row, _blanks(row, scores["nights"])) for row in rows]
             columns = tuple(name for name in columns if name not in ("file", "digest"))
             if group is ScoreRows.SOURCE:  # more numbers than fit into a line
                 rows, columns = _turned(rows, columns)
@@ -268,15 +278,41 @@ def score(
     return int(Exit.DONE)
 
 
-def _for_people(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of a score with shares in percent, and guards by their names."""
-    shares = {name: row[name] for name in COMPONENTS if row.get(name) is not None}
+def _for_people(row: Mapping[str, Any], blanks: Sequence[str]) -> dict[str, Any]:
+    """A row of a score with shares in percent, the columns that lack values, and reasons in words."""
+    shares = {name: percent(share / 100) for name, share in _in_percent(row).items()}
     if row.get("score") is not None:
-        shares["score"] = row["score"] / 100
-    words: dict[str, Any] = {name: percent(share) for name, share in shares.items()}
-    if "why" in row:
-        words["why"] = [*map(translate_word, row["why"])]
-    return {**row, **words}
+        shares["score"] = percent(row["score"] / 100)
+    if blanks and "completeness" in shares:
+        missing = ", ".join(blanks)
+        shares["completeness"] = Phrase(
+            "{share} (without a value: {columns})", share=shares["completeness"], columns=missing
+        )
+    return {**row, **_in_words(row), **shares}
+
+
+def _in_percent(row: Mapping[str, Any]) -> dict[str, float]:
+    """The parts of a score in percent, as the score is."""
+    return {name: round(100 * row[name], 2) for name in COMPONENTS if row.get(name) is not None}
+
+
+def _in_words(row: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Why a feed was refused: the meaning of the code of a feed, or the name of a guard."""
+    meanings = {**{code: meaning for code, (meaning, _) in REFUSALS.items()}, **LIMIT_CODES}
+    return (
+        {"why": [translate(meanings.get(code) or Phrase(code)) for code in row["why"]]}
+        if "why" in row
+        else {}
+    )
+
+
+def _blanks(row: Mapping[str, Any], nights: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The columns that lack values in a night, or in the nights of a source, those with most blanks first."""
+    blanks: Counter[str] = Counter()
+    for night in [row] if "blanks" in row else nights:
+        if night["source"] == row.get("source"):
+            blanks.update(night["blanks"])
+    return [column for column, number in blanks.most_common() if number]
 
 
 def _turned(
