@@ -226,7 +226,7 @@ class Planning:
     def _collect(self, evaluation: Evaluation, desired: Sequence[Desired], memory: Memory) -> None:
         merged, index = evaluation.merged, evaluation.index
         self.rejections += merged.rejections
-        self.holds += evaluation.holds
+        self.holds += evaluation.named_holds()
         self.absents += merged.absents
         self.disagreements += merged.disagreements
         self.archivals |= evaluation.archivals

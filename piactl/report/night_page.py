@@ -13,7 +13,15 @@ from piactl.core.plan.state_between_runs import RunStatus
 from piactl.core.text import instant_words
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.account_text import drift_line
-from piactl.report.plan_text import MEANING, ORDER, THIS_PLAN, absence_words, change_text, parted_holds
+from piactl.report.plan_text import (
+    MEANING,
+    ORDER,
+    THIS_PLAN,
+    absence_words,
+    change_text,
+    hold_words,
+    parted_holds,
+)
 from piactl.report.render_page import Typed, html_page
 from piactl.report.table import numbers
 from piactl.translation import translate, translate_word
@@ -222,9 +230,7 @@ def _holds(holds: Sequence[View], view: View, *, public: bool) -> Rows:
 
     if public:
         return sorted(Counter(age(hold) for hold in holds).items(), reverse=True)
-    return sorted(
-        ((age(hold), hold["uid"] or hold["matricule"] or "", hold["why"]) for hold in holds), reverse=True
-    )
+    return sorted(((age(hold), hold_words(hold), hold["why"]) for hold in holds), reverse=True)
 
 
 def _feeds(qualities: Sequence[View]) -> Rows:

@@ -338,7 +338,12 @@ def rejection_words(rejection: Mapping[str, Any]) -> str:
 
 
 def _hold(hold: Mapping[str, Any]) -> str:
-    return joined([hold["uid"] or hold["matricule"], hold["why"]], "{first}: {second}")
+    return joined([hold_words(hold), hold["why"]], "{first}: {second}")
+
+
+def hold_words(hold: Mapping[str, Any]) -> str:
+    """Who is held: the account, or the matricule and the name of a person without one."""
+    return hold["uid"] or f"{hold['matricule'] or ''} {hold.get('name', '')}".strip()
 
 
 def _contradiction(contradiction: Mapping[str, Any]) -> str:

@@ -423,6 +423,25 @@ def test_17_the_page_of_the_night(office: Academy, language: str) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
+def test_10_and_17_newcomers_on_the_page_by_their_names(office: Academy, language: str) -> None:
+    page = office.folder / "night.html"
+    newcomer = {"matricule": "8888888", "nom_famille": "Cagny", "prenom": "Maud", "numen": ""}
+    wrong = person(8, **newcomer, discipline="L0202"), person(8, **newcomer, discipline="L1000")
+    feed = office.raw_feed(text([*ROWS, *wrong], NIGHT).encode())
+    night = speak(office, language, "nightly", feed, "--as-of", NIGHT, "--html", page)
+    assert night.code == 0, night.err
+    shown = page.read_text(encoding="utf-8")
+    assert "8888888 Maud Cagny" in shown
+    if language == "fr":
+        assert "discipline (L0202 ici, L1000 là)" in shown
+    else:
+        assert "discipline (L0202 here, L1000 there)" in shown
+    public = speak(office, language, "nightly", feed, "--as-of", NIGHT, "--html", page, "--public")
+    assert public.code == 0, public.err
+    assert "Cagny" not in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
 def test_17_the_page_of_a_file_that_was_cut(office: Academy, language: str) -> None:
     """Who is absent from a file is on the page, which is not green; a file applied before says so."""
     page = office.folder / "night.html"
