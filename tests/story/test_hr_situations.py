@@ -389,9 +389,9 @@ def test_16_the_contracts_that_end(office: Academy, language: str) -> None:
     ran = speak(office, language, "assignment", "list", *words)
     assert ran.code == 0, ran.err
     head, *rows = openpyxl.load_workbook(io.BytesIO(ran.out.encode("latin-1"))).worksheets[0].values
-    french = ("uai", "établissement", "fin", "accès jusqu'au", "uid", "nom affiché", "fonction")
+    french = ("uai", "établissement", "fin", "accès jusqu'au", "nom affiché", "uid", "fonction")
     assert head == (french if language == "fr" else (
-        "uai", "establishment", "end", "access_until", "uid", "display_name", "function"))  # fmt: skip
+        "uai", "establishment", "end", "access_until", "display_name", "uid", "function"))  # fmt: skip
     assert len(rows) == 10
     day = "31/08/2030" if language == "fr" else "2030-08-31"
     assert rows[0][:3] == (MICHELIS, "Lycée Madeleine Michelis", day)
