@@ -59,7 +59,7 @@ class PeopleBuilder:
         self.unread: dict[str, set[PostName]] = {}
         self._supplement = supplement
         self.rejected_lines: dict[int, None] = {}
-        self.duplicates: list[int] = []
+        self.duplicates: list[tuple[int, int]] = []
         self.unusual_numens: list[int] = []
         self.unattributed = 0
         self.remarked: set[str] = set()
@@ -118,7 +118,7 @@ class PeopleBuilder:
         assignment = person.assignments[0]
         for other, other_line in zip(prior.assignments, prior.lines, strict=True):
             if other == assignment:
-                self.duplicates.append(line)
+                self.duplicates.append((line, other_line))
                 self.remarked.add(prior.matricule)
                 return
             if other.key == assignment.key:

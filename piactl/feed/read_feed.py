@@ -449,7 +449,9 @@ class FeedReader:
         """The SHA-256 by which piactl identifies the feed."""
         return self._digest_of_set or self._digest.hexdigest()
 
-    def remarks(self, duplicates: Sequence[int], unusual_numens: Sequence[int]) -> tuple[str, ...]:
+    def remarks(
+        self, duplicates: Sequence[tuple[int, int]], unusual_numens: Sequence[int]
+    ) -> tuple[str, ...]:
         """The remarks about the feed, with those about these rows."""
         rows = row_remarks(duplicates, unusual_numens)
         if self.written is not None:

@@ -171,7 +171,7 @@ def test_an_assignment_has_its_source_and_its_row(sample, read):
 def test_identical_rows_count_once(sample, read):
     feed = read(sample.text(sample.row(), sample.row(debut="2026-09-01"), sample.row(matricule="0002")))
     assert len(feed.people["0001"].assignments) == 1
-    assert feed.remarks == ("1 row is a duplicate and counts once (line 3)",)
+    assert feed.remarks == ("1 row is a duplicate and counts once (line 3 = 2)",)
     assert feed.facts.rows == 3
 
 
@@ -202,7 +202,7 @@ def test_rows_of_one_assignment_that_differ_hold_the_person(sample, read):
         (2, "assignment-contradicts"),
         (3, "assignment-contradicts"),
     ]
-    assert "corps, fin" in feed.rejections[0].message
+    assert "corps (553 here, 551 there), fin (2027-08-31 here, blank there)" in feed.rejections[0].message
     assert set(feed.raw_lines) == {2, 3, 4}
 
 

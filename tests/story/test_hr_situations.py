@@ -254,8 +254,8 @@ SITUATIONS = {
     ),
     "10 rows twice": Situation(
         lambda: text([*ROWS, ROWS[3], ROWS[4]], NIGHT), 0, 0,
-        ("2 rows are duplicates and count once (line 62, 63)",),
-        ("2 lignes en double ne comptent qu'une fois (ligne 62, 63)",),
+        ("2 rows are duplicates and count once (line 62 = 5, 63 = 6)",),
+        ("2 lignes en double ne comptent qu'une fois (ligne 62 = 5, 63 = 6)",),
     ),
     "11 an empty row": Situation(
         lambda: text([*ROWS[:5], ";" * ROWS[0].count(";"), *ROWS[5:]], NIGHT), 5, 0,
