@@ -49,8 +49,8 @@ def _rows(store: AccountStore, account: Account, first: date, last: date) -> Ite
             "establishment": (place.name if place else "") or None,
             "end": iso(post.end),
             "access_until": iso(_access_until(career, post)),
-            "uid": account.uid,
             "display_name": account.display_name or None,
+            "uid": account.uid,
             "function": post.function,
         }
 

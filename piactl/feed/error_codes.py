@@ -19,7 +19,13 @@ _EXPORT = Phrase("HR: export the file again")
 PERSON_DOUBLED = "person-doubled"
 
 REJECTIONS: Mapping[str, tuple[Phrase, Phrase]] = {
-    "empty-row": (Phrase("the row is blank"), Phrase("HR: remove it")),
+    "empty-row": (
+        Phrase("the row is blank"),
+        Phrase(
+            "the file may go, but no absence counts this night; HR: remove the cause in your application, "
+            "not the row by hand: #FIN counts it"
+        ),
+    ),
     "too-few-fields": (Phrase("the row has fewer fields than the header"), _AT_SOURCE),
     "too-many-fields": (Phrase("the row has more fields than the header"), _AT_SOURCE),
     "bad-quoting": (
@@ -45,6 +51,10 @@ REJECTIONS: Mapping[str, tuple[Phrase, Phrase]] = {
     ),
     "bad-numen": (Phrase("a NUMEN has 13 characters such as 01E9501234ABC"), _AT_SOURCE),
     "bad-date": (Phrase("not a valid date"), _AT_SOURCE),
+    "month-first": (
+        Phrase("the month is written before the day"),
+        Phrase("HR: export the file again with the day first"),
+    ),
     "date-out-of-range": (Phrase("the date is not plausible"), _AT_SOURCE),
     "end-before-start": (Phrase("fin is before debut"), _AT_SOURCE),
     "birth-after-start": (Phrase("date_naissance is not before debut"), _AT_SOURCE),
@@ -81,7 +91,7 @@ REFUSALS: Mapping[str, tuple[Phrase, Phrase]] = {
     "empty": (Phrase("the file is empty; an empty feed is never valid"), _EXPORT),
     "bom-only": (Phrase("the file contains only a byte order mark"), _EXPORT),
     "header-only": (Phrase("the file has a header but no rows; an empty feed is never valid"), _EXPORT),
-    "not-csv": (Phrase("the file is not CSV"), Phrase("HR: save it as CSV UTF-8")),
+    "not-csv": (Phrase("the file is not CSV"), _EXPORT),
     "title-line": (Phrase("line 1 is not the header"), Phrase("HR: remove it")),
     "other-delimiter": (
         Phrase("the fields are apart by another mark"),
@@ -111,7 +121,7 @@ REFUSALS: Mapping[str, tuple[Phrase, Phrase]] = {
     "no-trailer": (Phrase("the last line, #FIN, is missing: the file is incomplete"), _EXPORT),
     "bad-trailer": (
         Phrase("the #FIN line is cut or wrong"),
-        Phrase("HR: write it as #FIN;rows=N;date=AAAA-MM-JJ"),
+        Phrase("HR: export the file again; your application writes it as #FIN;rows=N;date=AAAA-MM-JJ"),
     ),
     "wrong-count": (Phrase("the number of rows differs from the #FIN line"), _EXPORT),
     "wrong-digest": (Phrase("the content does not match the sha256 of the #FIN line"), _EXPORT),
@@ -119,7 +129,8 @@ REFUSALS: Mapping[str, tuple[Phrase, Phrase]] = {
     "wrong-encoding": (
         Phrase("the file is not in the configured encoding"),
         Phrase(
-            "HR: save it as CSV UTF-8; administrator: or, if every file is so, set `encoding` of the source"
+            "HR: export the file again, without opening it in a spreadsheet; administrator: or, if every "
+            "file is so, set `encoding` of the source"
         ),
     ),
     "too-many-bytes": (

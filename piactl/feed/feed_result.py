@@ -19,13 +19,13 @@ _FEW = 5
 _EXAMPLES = 3
 
 
-def row_remarks(duplicates: Sequence[int], unusual_numens: Sequence[int]) -> Iterator[str]:
-    """Remarks about rows, by their lines."""
+def row_remarks(duplicates: Sequence[tuple[int, int]], unusual_numens: Sequence[int]) -> Iterator[str]:
+    """Remarks about rows, by their lines; a duplicate with the line that it repeats."""
     if duplicates:
         words = counted(
             len(duplicates), "row is a duplicate and counts once", "rows are duplicates and count once"
         )
-        yield _of_lines(words, duplicates)
+        yield _of_lines(words, [f"{line} = {first}" for line, first in duplicates])
     if unusual_numens:
         words = counted(len(unusual_numens), "NUMEN has an unusual ending", "NUMENs have an unusual ending")
         yield _of_lines(words, unusual_numens)
@@ -99,7 +99,7 @@ def first_faults(rejections: Iterable[Rejection]) -> dict[str, tuple[str, ...]]:
     return faults
 
 
-def _of_lines(problem: str, lines: Sequence[int]) -> Phrase:
+def _of_lines(problem: str, lines: Sequence[object]) -> Phrase:
     first = ", ".join(str(line) for line in lines[:_FEW])
     ellipsis = "..." if len(lines) > _FEW else ""
     return Phrase("{problem} (line {lines})", problem=problem, lines=first + ellipsis)
@@ -135,9 +135,9 @@ class Feed:
 
     unread: Mapping[str, Collection[PostName]] = field(default_factory=dict)
 
-    duplicates: Sequence[int] = ()
+    duplicates: Sequence[tuple[int, int]] = ()
     unusual_numens: Sequence[int] = ()
-    """The lines of rows that count once, and of those with such a NUMEN."""
+    """The lines of rows that count once, each with the one that it repeats, and those with such a NUMEN."""
 
     remarked: frozenset[str] = frozenset()
     """The matricules with a remark about one of their lines."""

@@ -12,7 +12,7 @@ from piactl.core.text import few
 from piactl.feed.csv_row_validator import NONE_WHEN_BLANK, BrokenRow, Row
 from piactl.feed.error_codes import PERSON_DOUBLED, held_words, rejection_message
 from piactl.feed.header import COLUMNS
-from piactl.phrase import Phrase
+from piactl.phrase import Phrase, joined
 
 _PERSON_FIELDS = {
     "numen": "numen",
@@ -59,7 +59,7 @@ class PeopleBuilder:
         self.unread: dict[str, set[PostName]] = {}
         self._supplement = supplement
         self.rejected_lines: dict[int, None] = {}
-        self.duplicates: list[int] = []
+        self.duplicates: list[tuple[int, int]] = []
         self.unusual_numens: list[int] = []
         self.unattributed = 0
         self.remarked: set[str] = set()
@@ -118,7 +118,7 @@ class PeopleBuilder:
         assignment = person.assignments[0]
         for other, other_line in zip(prior.assignments, prior.lines, strict=True):
             if other == assignment:
-                self.duplicates.append(line)
+                self.duplicates.append((line, other_line))
                 self.remarked.add(prior.matricule)
                 return
             if other.key == assignment.key:
@@ -137,11 +137,20 @@ class PeopleBuilder:
 
     def _clash(self, matricule: str, first: tuple[Assignment, int], second: tuple[Assignment, int]) -> None:
         columns = _differing(first[0], second[0], _ASSIGNMENT_FIELDS)
-        for (_, line), (_, other) in ((first, second), (second, first)):
+        for (here, line), (there, other) in ((first, second), (second, first)):
+            values = (
+                Phrase(
+                    "{column} ({here} here, {there} there)",
+                    column=column,
+                    here=getattr(here, _ASSIGNMENT_FIELDS[column]) or Phrase("blank"),
+                    there=getattr(there, _ASSIGNMENT_FIELDS[column]) or Phrase("blank"),
+                )
+                for column in columns
+            )
             detail = Phrase(
                 "another row of this assignment, line {line}, disagrees in {columns}",
                 line=other,
-                columns=", ".join(columns),
+                columns=joined(values, "{first}, {second}"),
             )
             post = (first[0].uai, first[0].function)
             self._reject(line, columns[0], "assignment-contradicts", detail, matricule, post)

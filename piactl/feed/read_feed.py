@@ -271,7 +271,7 @@ class FeedReader:
             self._stop_with(kind)
         if raw.startswith(_WIDE_BOMS) or _WIDE * raw.count(b"\0") > len(raw):
             detail = Phrase("{encoding} is expected, but the file is UTF-16", encoding=self._source.encoding)
-            self._stop_with(refusal("wrong-encoding", detail, Phrase("HR: save it as CSV UTF-8")))
+            self._stop_with(refusal("wrong-encoding", detail, Phrase("HR: export the file again, in UTF-8")))
         if b"\r" in without_end(raw):
             self._stop("cr-only")
         has_bom = raw.startswith(_BOM)
@@ -449,7 +449,9 @@ class FeedReader:
         """The SHA-256 by which piactl identifies the feed."""
         return self._digest_of_set or self._digest.hexdigest()
 
-    def remarks(self, duplicates: Sequence[int], unusual_numens: Sequence[int]) -> tuple[str, ...]:
+    def remarks(
+        self, duplicates: Sequence[tuple[int, int]], unusual_numens: Sequence[int]
+    ) -> tuple[str, ...]:
         """The remarks about the feed, with those about these rows."""
         rows = row_remarks(duplicates, unusual_numens)
         if self.written is not None:

@@ -125,9 +125,9 @@ def _is_like_numen(text: str) -> bool:
 
 
 def _reason(rejections: list[Rejection], delimiter: str) -> str:
-    """Codes and messages in one field without quotes, so that it can be removed again."""
+    """Messages and codes in one field without quotes, so that it can be removed again."""
     text = " | ".join(
-        f"{r.code}: {r.column + ': ' if r.column else ''}{translate(r.message)}" for r in rejections
+        f"{r.column + ': ' if r.column else ''}{translate(r.message)} [{r.code}]" for r in rejections
     ) or translate(_HELD_WITH_OTHERS)
     instead = {";": ",", ",": ";", "\t": " "}.get(delimiter, " ")
     text = text.replace(f" {delimiter} ", f"{instead} ").replace(delimiter, instead).replace('"', "'")

@@ -43,6 +43,8 @@ _CODE_LENGTH = 40
 _NUMEN_LENGTH = 13
 _EXAMPLE = date(2026, 9, 1)
 _EXCEL_ORIGIN, _EXCEL_FIRST, _EXCEL_LAST = date(1899, 12, 30), 10_000, 80_000
+_EXCEL_OPEN = (_OPEN - _EXCEL_ORIGIN).days
+_NUMBERS = re.compile(r"[0-9]{1,2}([/.-])[0-9]{1,2}\1[0-9]{2,4}")
 UNKNOWN, DOUBLED, DOUBLED_IN_FILE = "!structure-unknown", "!person-doubled", "!doubled-in-file"
 """Begin a cell `!FAULT VALUE`: the format of a set found this fault in its place."""
 
@@ -167,13 +169,11 @@ class DateCheck:
         self._formats = tuple(formats)
         self._first, self._last, self._empty = first, last, empty
         self._may_be_open = may_be_open
-        examples = dict.fromkeys(_EXAMPLE.strftime(style) for style in formats)
-        self._forms = joined(map(Phrase, examples), "{first} or {second}")  # the same in every language
 
     def __call__(self, text: str) -> Checked:
         day = self._read(text)
         if day is None:
-            return _fault("bad-date", self._why(text))
+            return _fault(*self._why(text))
         if self._may_be_open and day == _OPEN:
             return None, None
         if day in self._empty:
@@ -192,28 +192,58 @@ class DateCheck:
             return _fault("date-out-of-range", detail)
         return day, None
 
-    def _why(self, text: str) -> Phrase:
+    def _forms(self, day: date = _EXAMPLE) -> str:
+        examples = dict.fromkeys(day.strftime(style) for style in self._formats)
+        return joined(map(Phrase, examples), "{first} or {second}")  # the same in every language
+
+    def _why(self, text: str) -> Fault:
         """Why a text is no date; Excel shows a day as the number of days since 1900 in a cell of numbers."""
-        value, forms = shown(text), self._forms
-        if text.isascii() and text.isdigit() and _EXCEL_FIRST <= int(text) <= _EXCEL_LAST:
-            return Phrase(
+        value, number = shown(text), int(text) if re.fullmatch("[0-9]{5,7}", text) else 0
+        if _EXCEL_FIRST <= number <= _EXCEL_LAST or number == _EXCEL_OPEN:
+            day = _EXCEL_ORIGIN + timedelta(number)
+            return "bad-date", Phrase(
                 "{value} is the number that Excel has for {day}: expected {forms}",
                 value=value,
-                day=_EXCEL_ORIGIN + timedelta(int(text)),
-                forms=forms,
+                day=day,
+                forms=self._forms(day),
             )
-        return Phrase("{value} is not a valid date: expected {forms}", value=value, forms=forms)
+        parts = _NUMBERS.fullmatch(text)
+        mark = parts[1] if parts else "/"
+        month_first, day_first = (
+            _day(text, mark.join(form)) for form in (("%m", "%d", "%Y"), ("%d", "%m", "%Y"))
+        )
+        if month_first and not day_first:
+            return "month-first", Phrase(
+                "{value} has the month before the day; other dates are read the wrong way round without an "
+                "error: correct none of them by hand",
+                value=value,
+            )
+        if short := _day(text, mark.join(("%d", "%m", "%y"))):
+            if self._empty and short.year > _EXAMPLE.year:  # nobody is born so late
+                short = short.replace(year=short.year - 100)
+            if self._may_be_open and short == date(1999, 12, 31):
+                short = _OPEN
+            return "bad-date", Phrase(
+                "{value} has a year of two digits: expected four, such as {forms}",
+                value=value,
+                forms=self._forms(short),
+            )
+        return "bad-date", Phrase(
+            "{value} is not a valid date: expected {forms}", value=value, forms=self._forms()
+        )
 
     def _read(self, text: str) -> date | None:
         if self._may_be_open and text in ("31/12/9999", "9999-12-31"):
             return _OPEN
         if not text.isascii():
             return None
-        for style in self._formats:
-            try:
-                return datetime.strptime(text, style).date()  # noqa: DTZ007 - a civil day has no zone
-            except ValueError:
-                continue
+        return next(filter(None, (_day(text, style) for style in self._formats)), None)
+
+
+def _day(text: str, style: str) -> date | None:
+    try:
+        return datetime.strptime(text, style).date()  # noqa: DTZ007 - a civil day has no zone
+    except ValueError:
         return None
 
 

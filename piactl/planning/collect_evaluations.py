@@ -226,7 +226,7 @@ class Planning:
     def _collect(self, evaluation: Evaluation, desired: Sequence[Desired], memory: Memory) -> None:
         merged, index = evaluation.merged, evaluation.index
         self.rejections += merged.rejections
-        self.holds += evaluation.holds
+        self.holds += evaluation.named_holds()
         self.absents += merged.absents
         self.disagreements += merged.disagreements
         self.archivals |= evaluation.archivals
@@ -535,7 +535,7 @@ class Planning:
             facts = feed.facts
             last = self.memory.sources.get(facts.source)
             if last is not None and last.record.digest == facts.digest:
-                yield Phrase("{file}: this file has already been applied", file=facts.file)
+                yield Phrase("Nothing new: {file} had already been applied", file=facts.file)
             for remark in feed.remarks(feed.duplicates, feed.unusual_numens):
                 yield Phrase("{file}: {remark}", file=facts.file, remark=remark)
             before = last.comparable if last else None

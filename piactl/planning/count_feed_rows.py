@@ -41,7 +41,9 @@ class FeedOfRun:
     source: SourceSettings
     path: Path
     facts: FeedFacts
-    remarks: Callable[[Sequence[int], Sequence[int]], Sequence[str]] = lambda _duplicates, _numens: ()
+    remarks: Callable[[Sequence[tuple[int, int]], Sequence[int]], Sequence[str]] = (
+        lambda _duplicates, _numens: ()
+    )
     known: int = 0
     """The people who are known from its source, and of these those who are still in it."""
     still: int = 0
@@ -51,7 +53,7 @@ class FeedOfRun:
     judged: list[Rejection] = field(default_factory=list)
     """The rejections by the layout of the source, and those by the policy and the naming rule."""
     held: dict[str, str] = field(default_factory=dict)
-    duplicates: list[int] = field(default_factory=list)
+    duplicates: list[tuple[int, int]] = field(default_factory=list)
     unusual_numens: list[int] = field(default_factory=list)
     rejected_rows: set[tuple[str, int]] = field(default_factory=set)
     contradicting_rows: set[tuple[str, int]] = field(default_factory=set)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from piactl.core.model.account import Account, State, merged_into
 from piactl.core.model.keyed_digests import NUMEN
@@ -195,6 +196,17 @@ class Evaluation:
             for m in people
             if m not in self.index.by_matricule and (entry := self.index.entry(m, self.rules.keys))
         }
+
+    def named_holds(self) -> Iterator[Hold]:
+        """The holds; those without an account have the name that the feed has."""
+        without = {hold.matricule for hold in self.holds if hold.uid is None}
+        names: dict[str | None, str] = {}
+        for feed in (sourced.feed for sourced in self.judged_feeds) if without else ():
+            for person, faulty in chain(((p, ()) for p in feed.people.values()), feed.unusable):
+                if person.matricule in without and not {"prenom", "nom_famille"} & {*faulty}:
+                    names[person.matricule] = f"{person.given_name} {person.family_name}"
+        for hold in self.holds:
+            yield replace(hold, name=names.get(hold.matricule, "")) if hold.uid is None else hold
 
     def _hold_unreadable(self, merged: MergedFeeds) -> None:
         """Holds the people whose account is known by the digest of their matricule alone."""

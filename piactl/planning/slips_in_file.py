@@ -42,7 +42,8 @@ def find_slips_in_file(feed: Feed, source: SourceSettings, path: Path) -> dict[s
     complete = source.trailer or feed.layout.is_rejects or path.suffix.lower() == ".xlsx"
     if not complete and not is_trailer(last_line(path)):
         slips["#FIN"] = Phrase(
-            "the file has no such last line: if its end was cut off, nothing shows it; HR: add it"
+            "the file has no such last line: if its end was cut off, nothing shows it; HR: export the file "
+            "again; your application alone writes this line, do not add it by hand"
         )
     return slips
 

@@ -7,13 +7,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
-from piactl.core.plan.check_guards import guard_words, scope_words
+from piactl.core.plan.check_guards import broken_words, guard_words, scope_words
 from piactl.core.plan.feed_counts import FATES
 from piactl.core.plan.state_between_runs import RunStatus
 from piactl.core.text import instant_words
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.account_text import drift_line
-from piactl.report.plan_text import MEANING, ORDER, THIS_PLAN, change_text, parted_holds
+from piactl.report.plan_text import (
+    MEANING,
+    ORDER,
+    THIS_PLAN,
+    absence_words,
+    change_text,
+    hold_words,
+    parted_holds,
+)
 from piactl.report.render_page import Typed, html_page
 from piactl.report.table import numbers
 from piactl.translation import translate, translate_word
@@ -66,7 +74,7 @@ def night_page(view: View, *, public: bool = False) -> str:
         verdict=verdict,
         rest=joined(rest),
         break_glass=bool(record.get("break_glass")),
-        lines=[*_lines(record, plan, public=public)],
+        lines=[*_lines(view, plan, public=public)],
         remarks=() if public else plan["remarks"],
         error=() if public else translate(view["error"]).splitlines(),
         public=public,
@@ -84,6 +92,7 @@ def night_page(view: View, *, public: bool = False) -> str:
         establishments=[] if public else _establishments(view["establishments"]),
         holds=_holds(unchanged, view, public=public),
         gaining_nothing=_holds(gaining_nothing, view, public=public),
+        absents=[] if public else [(absence_words(absence),) for absence in plan["absents"]],
         feeds=_feeds(plan.get("quality", ())),
         rejections=_rejections(plan["rejections"], public=public),
         coming=None if view["coming"] is None else _coming(view["coming"]),
@@ -92,7 +101,7 @@ def night_page(view: View, *, public: bool = False) -> str:
 
 
 _NO_PLAN: View = {"summary": {}, "totals": {}, "cases": {}} | dict.fromkeys(
-    ("remarks", "refusals", "drift", "changes", "holds", "rejections"), ()
+    ("remarks", "refusals", "drift", "changes", "holds", "absents", "rejections"), ()
 )
 
 
@@ -117,6 +126,14 @@ def _verdict(record: View, plan: View) -> tuple[str, list[str]]:
             rest.append(_problem(outcome, number))
     if plan["holds"]:
         rest.append(counted(len(plan["holds"]), "person is held", "people are held"))
+    if plan["absents"]:
+        rest.append(
+            counted(
+                len(plan["absents"]),
+                "assignment is absent from the feed and waits for the next one",
+                "assignments are absent from the feed and wait for the next one",
+            )
+        )
     if plan["cases"].get("open"):
         rest.append(counted(plan["cases"]["open"], "case is undecided", "cases are undecided"))
     if plan["rejections"]:
@@ -136,12 +153,17 @@ def _problem(outcome: str, number: int) -> Phrase:
     )
 
 
-def _lines(record: View, plan: View, *, public: bool) -> Iterator[str]:
+def _lines(view: View, plan: View, *, public: bool) -> Iterator[str]:
+    record = view["record"]
     if record.get("approved_by") and not public:
         yield Phrase("approved by {people}", people=joined(record["approved_by"], "{first} and {second}"))
-    broken = dict.fromkeys(Phrase(refusal["kind"]) for refusal in plan["refusals"])
+    broken = [
+        broken_words(guard["kind"], guard["scope"], guard["accounts"], guard["limit"])
+        for guard in view["guards"]
+        if guard["broken"]
+    ] or dict.fromkeys(Phrase(refusal["kind"]) for refusal in plan["refusals"])
     if broken:
-        yield Phrase("Stopped by {guards}.", guards=joined(broken, "{first}, {second}"))
+        yield Phrase("Stopped, above the limit: {guards}.", guards=joined(broken, "{first}, {second}"))
 
 
 def _used(guard: View) -> Bar:
@@ -208,9 +230,7 @@ def _holds(holds: Sequence[View], view: View, *, public: bool) -> Rows:
 
     if public:
         return sorted(Counter(age(hold) for hold in holds).items(), reverse=True)
-    return sorted(
-        ((age(hold), hold["uid"] or hold["matricule"] or "", hold["why"]) for hold in holds), reverse=True
-    )
+    return sorted(((age(hold), hold_words(hold), hold["why"]) for hold in holds), reverse=True)
 
 
 def _feeds(qualities: Sequence[View]) -> Rows:
@@ -234,11 +254,7 @@ def _rejections(rejections: Sequence[View], *, public: bool) -> Rows:
         first.setdefault(rejection["code"], rejection)
     counts = Counter(rejection["code"] for rejection in rejections)
     return [
-        (
-            code,
-            number,
-            "" if public else _rejection(first[code]),
-        )
+        (code, number) if public else (_rejection(first[code]), number, code)
         for code, number in counts.most_common()
     ]
 

@@ -302,7 +302,7 @@ def _left_alone(document: Document, most: int) -> Iterator[str]:
         (
             document.get("absents"),
             Phrase("assignments absent from the feed, waiting for confirmation"),
-            _absent,
+            absence_words,
         ),
     )
     for facts, meaning, line in groups:
@@ -338,7 +338,12 @@ def rejection_words(rejection: Mapping[str, Any]) -> str:
 
 
 def _hold(hold: Mapping[str, Any]) -> str:
-    return joined([hold["uid"] or hold["matricule"], hold["why"]], "{first}: {second}")
+    return joined([hold_words(hold), hold["why"]], "{first}: {second}")
+
+
+def hold_words(hold: Mapping[str, Any]) -> str:
+    """Who is held: the account, or the matricule and the name of a person without one."""
+    return hold["uid"] or f"{hold['matricule'] or ''} {hold.get('name', '')}".strip()
 
 
 def _contradiction(contradiction: Mapping[str, Any]) -> str:
@@ -351,7 +356,8 @@ def _archival(archival: Mapping[str, Any]) -> str:
     return Phrase("{uid}: archival due since {day}, confirmed by the next night", uid=uid, day=day)
 
 
-def _absent(absence: Mapping[str, Any]) -> str:
+def absence_words(absence: Mapping[str, Any]) -> str:
+    """An assignment that is absent from the feed, and until when it waits."""
     return Phrase(
         "{account}: {function} at {uai} from {start}, absent since {since} ({seen} of {needed} feeds)",
         account=absence["uid"] or absence["matricule"],

@@ -6,6 +6,8 @@ from __future__ import annotations
 from piactl.phrase import Phrase, counted
 
 WORDS = (
+    Phrase("file"),
+    Phrase("Absent from the feed: waits for the next one"),
     Phrase("absent"), Phrase("absents"), Phrase("access_until"), Phrase("accounts"),
     Phrase("accounts by kind of change"), Phrase("activation_password"), Phrase("add"), Phrase("added"),
     Phrase("address"), Phrase("advice"), Phrase("after"), Phrase("alarms"), Phrase("aliases"),
@@ -73,7 +75,7 @@ WORDS = (
     Phrase("state until"), Phrase("state_then"), Phrase("status"), Phrase("step"), Phrase("Stopped"),
     Phrase("stopped"), Phrase("stopped_by"), Phrase("subject"), Phrase("sudo_user"), Phrase("suggested"),
     Phrase("summary"), Phrase("suspend_window"), Phrase("telephone"), Phrase("text"),
-    Phrase("Text file busy"), Phrase("The coming days, by date alone"), Phrase("the first row"),
+    Phrase("Text file busy"), Phrase("The coming days, by date alone"),
     Phrase("theirs"), Phrase("there"), Phrase("tightening"), Phrase("time"), Phrase("timeliness"),
     Phrase("timer"), Phrase("title"), Phrase("today"), Phrase("tomorrow"),
     Phrase("Too many levels of symbolic links"), Phrase("Too many open files"), Phrase("total"),

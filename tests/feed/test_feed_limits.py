@@ -220,7 +220,8 @@ def test_a_column_filled_unlike_the_last_feed_is_refused(filled, refused):
     messages = _columns(columns={**COLUMNS, "numen": (filled, 0)})
     assert len(messages) == refused
     if refused:
-        assert f"column numen: a value in {filled} of 1000 rows" in messages[0]
+        rows = f"{filled} of 1000 rows" if filled else "no row, for the column is missing"
+        assert f"column numen: a value in {rows}" in messages[0]
         assert "90.0% in the last feed (limit: 20 % of the rows apart, from 20)" in messages[0]
 
 

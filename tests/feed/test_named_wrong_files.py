@@ -192,8 +192,8 @@ SAYS = {
     "administrator: or set `delimiter` of the source",
     "lines end with CR": "lines end with CR alone, as on old Macs; "
     "HR: save it with Windows or Unix line ends",
-    "UTF-16": "utf-8 is expected, but the file is UTF-16; HR: save it as CSV UTF-8",
-    "UTF-16 without a mark": "utf-8 is expected, but the file is UTF-16; HR: save it as CSV UTF-8",
+    "UTF-16": "utf-8 is expected, but the file is UTF-16; HR: export the file again, in UTF-8",
+    "UTF-16 without a mark": "utf-8 is expected, but the file is UTF-16; HR: export the file again, in UTF-8",
 }
 
 HELD: dict[str, tuple[Made, set[str], int, set[str], dict]] = {

@@ -73,7 +73,8 @@ BAD = {
     "vertical tab": ({"nom_famille": "Bré\u000bhat"}, "control-character", "nom_famille"),
     "30 February": ({"debut": "30/02/2026"}, "bad-date", "debut"),
     "29 February of no leap year": ({"debut": "29/02/2027"}, "bad-date", "debut"),
-    "American date": ({"debut": "09/31/2026"}, "bad-date", "debut"),
+    "American date": ({"debut": "09/30/2026"}, "month-first", "debut"),
+    "31 September": ({"debut": "09/31/2026"}, "bad-date", "debut"),
     "date with other digits": ({"debut": "٠١/٠٩/2026"}, "bad-date", "debut"),
     "blank start": ({"debut": ""}, "missing-value", "debut"),
     "start long ago": ({"debut": "01/09/1926"}, "date-out-of-range", "debut"),
@@ -170,7 +171,7 @@ def test_an_assignment_has_its_source_and_its_row(sample, read):
 def test_identical_rows_count_once(sample, read):
     feed = read(sample.text(sample.row(), sample.row(debut="2026-09-01"), sample.row(matricule="0002")))
     assert len(feed.people["0001"].assignments) == 1
-    assert feed.remarks == ("1 row is a duplicate and counts once (line 3)",)
+    assert feed.remarks == ("1 row is a duplicate and counts once (line 3 = 2)",)
     assert feed.facts.rows == 3
 
 
@@ -201,7 +202,7 @@ def test_rows_of_one_assignment_that_differ_hold_the_person(sample, read):
         (2, "assignment-contradicts"),
         (3, "assignment-contradicts"),
     ]
-    assert "corps, fin" in feed.rejections[0].message
+    assert "corps (553 here, 551 there), fin (2027-08-31 here, blank there)" in feed.rejections[0].message
     assert set(feed.raw_lines) == {2, 3, 4}
 
 

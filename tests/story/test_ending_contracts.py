@@ -10,7 +10,7 @@ from .academy import Academy, prepared
 from .feeds import MICHELIS, THUILLIER, row
 
 DAY = "2026-09-05"
-COLUMNS = ["uai", "establishment", "end", "access_until", "uid", "display_name", "function"]
+COLUMNS = ["uai", "establishment", "end", "access_until", "display_name", "uid", "function"]
 
 
 @prepared
@@ -67,9 +67,9 @@ def test_the_calendar_by_hand_and_as_a_workbook(contracts: Academy) -> None:
     words = ("assignment", "list", "--ending-to", "2027-08-31", "--as-of", DAY)
     printed = contracts.run_in_french(*words, "-o", "xlsx").out.encode("latin-1")
     head, *rows = openpyxl.load_workbook(io.BytesIO(printed)).worksheets[0].iter_rows(values_only=True)
-    assert head == ("uai", "établissement", "fin", "accès jusqu'au", "uid", "nom affiché", "fonction")
+    assert head == ("uai", "établissement", "fin", "accès jusqu'au", "nom affiché", "uid", "fonction")
     assert rows[0][:3] == (THUILLIER, "Lycée Louis Thuillier", "31/12/2026")
-    assert rows[0][4:] == ("flo.hugo", "Flo Hugo", "ENS")
+    assert rows[0][4:] == ("Flo Hugo", "flo.hugo", "ENS")
     assert [row[0] for row in rows] == [THUILLIER] * 3 + [MICHELIS]
     columns = ("--columns", "end,civilite,given_name,uid")
     assert contracts.run(*words, *columns, "-o", "csv").out.splitlines()[1] == "2026-12-31,,Flo,flo.hugo"

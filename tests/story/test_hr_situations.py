@@ -57,6 +57,10 @@ def speak(academy: Academy, language: str, *words: str | Path) -> Ran:
     return academy.run_in_french(*words) if language == "fr" else academy.run(*words)
 
 
+def french_day(day: str) -> str:
+    return "/".join(reversed(day.split("-")))
+
+
 def without(column: str) -> str:
     place = COLUMNS.index(column)
     cut = [";".join(c for n, c in enumerate(line.split(";")) if n != place) for line in (HEADER, *ROWS)]
@@ -127,9 +131,9 @@ SITUATIONS = {
     "2 saved by Excel as ANSI": Situation(
         lambda: TODAYS.encode("cp1252"), 6, 6,
         ("60 of 60 rows are not utf-8, the first is line 2; they look like windows-1252; "
-         "HR: save it as CSV UTF-8; administrator: or",),
+         "HR: export the file again, without opening it in a spreadsheet; administrator: or",),
         ("60 lignes sur 60 ne sont pas en utf-8, la première est la ligne 2",
-         "RH : l'enregistrer au format CSV UTF-8 ; administrateur : ou"),
+         "RH : refaire l'extraction sans l'ouvrir dans un tableur ; administrateur : ou"),
     ),
     "3 days as D/M/YYYY": Situation(lambda: with_days("{0}/{1}/{2}"), 0, 0, ("60 rows",), ("60 lignes",)),
     "4 days with hyphens": Situation(
@@ -143,8 +147,22 @@ SITUATIONS = {
     ),
     "4 days that Excel made a number": Situation(
         lambda: TODAYS.replace(";2020-09-01", ";44075"), 6, 6,
-        ("line 2: '44075' is the number that Excel has for",),
-        ("ligne 2 : '44075' est le nombre qui représente le",),
+        ("line 2: '44075' is the number that Excel has for 2020-09-01: expected 01/09/2020 or 2020-09-01",),
+        ("ligne 2 : '44075' est le nombre qui représente le 01/09/2020 dans Excel : écrire 01/09/2020 ou",),
+    ),
+    "4 years of two digits": Situation(
+        lambda: TODAYS.replace(";2020-09-01", ";01/09/20").replace(";2030-08-31", ";31/12/99"), 6, 6,
+        ("line 2: '01/09/20' has a year of two digits: expected four, such as 01/09/2020",
+         "'31/12/99' has a year of two digits: expected four, such as 31/12/9999"),
+        ("ligne 2 : '01/09/20' a une année de deux chiffres : écrire l'année en quatre chiffres, 01/09/2020",
+         "'31/12/99' a une année de deux chiffres : écrire l'année en quatre chiffres, 31/12/9999"),
+    ),
+    "4 the month before the day": Situation(
+        lambda: with_days("{1:02}/{0:02}/{2}"), 6, 6,
+        ("'08/31/2030' has the month before the day; other dates are read the wrong way round without an "
+         "error: correct none of them by hand",),
+        ("'08/31/2030' : le mois est écrit avant le jour ; d'autres dates se lisent à l'envers sans erreur : "
+         "ne rien corriger à la main",),
     ),
     "4 a code that nobody knows": Situation(
         lambda: TODAYS.replace(";ENS;", ";PROF;"), 6, 6,
@@ -170,8 +188,8 @@ SITUATIONS = {
     ),
     "6 no column fin, compared": Situation(
         lambda: without("fin"), 6, 6,
-        ("column fin: a value in 0 of 60 rows (0.0%), 50.0% in the last 3 feeds",),
-        ("colonne fin : une valeur dans 0 lignes sur 60 (0,0 %), contre 50,0 % dans les 3 derniers",),
+        ("column fin: a value in no row, for the column is missing, 50.0% in the last 3 feeds",),
+        ("colonne fin : une valeur dans aucune ligne, car la colonne manque, contre 50,0 % dans les 3",),
         compare=True,
     ),
     "6 no column numen": Situation(
@@ -196,9 +214,19 @@ SITUATIONS = {
     ),
     "7 the file of last night": Situation(
         lambda: text(ROWS, DAYS[2]), 0, 0,
-        ("the last night applied this very file; HR: send the one of today",),
-        ("la dernière nuit a déjà appliqué ce même fichier ; RH : envoyer celui du jour",),
+        ("the last night applied this very file; HR: send the one of today", "1 warning above",
+         "compared with the last 3 feeds: no column differs"),
+        ("la dernière nuit a déjà appliqué ce même fichier ; RH : envoyer celui du jour",
+         "1 alerte ci-dessus",
+         "comparé aux 3 derniers fichiers : aucune colonne ne diffère"),
         check_only=True, compare=True,
+    ),
+    "7 a file of yesterday, not compared": Situation(
+        lambda: text(ROWS, DAYS[2]), 0, 0,
+        (f"warning: date: it is dated {DAYS[2]}, not today; HR: send the one of today", "1 warning above"),
+        (f"attention : date : il est daté du {french_day(DAYS[2])}, pas d'aujourd'hui ; RH : envoyer celui",
+         "1 alerte ci-dessus"),
+        check_only=True,
     ),
     "7 the file of a month ago": Situation(
         lambda: text(ROWS, (TODAY - timedelta(days=31)).isoformat()), 0, 6,
@@ -213,8 +241,10 @@ SITUATIONS = {
     ),
     "8 cut after a row": Situation(
         lambda: text(ROWS[:40]), 0, 6,
-        ("warning: #FIN: the file has no such last line: if its end was cut off, nothing shows it; HR: add",),
-        ("attention : #FIN : cette dernière ligne manque : si la fin du fichier a été coupée, rien ne le",),
+        ("warning: #FIN: the file has no such last line: if its end was cut off, nothing shows it; HR: "
+         "export the file again; your application alone writes this line, do not add it by hand",),
+        ("attention : #FIN : cette dernière ligne manque : si la fin du fichier a été coupée, rien ne le "
+         "montre ; RH : refaire l'extraction ; seul votre logiciel écrit cette ligne, ne pas l'ajouter à",),
         check_only=True,
     ),
     "9 a wrong number of rows": Situation(
@@ -224,8 +254,15 @@ SITUATIONS = {
     ),
     "10 rows twice": Situation(
         lambda: text([*ROWS, ROWS[3], ROWS[4]], NIGHT), 0, 0,
-        ("2 rows are duplicates and count once (line 62, 63)",),
-        ("2 lignes en double ne comptent qu'une fois (ligne 62, 63)",),
+        ("2 rows are duplicates and count once (line 62 = 5, 63 = 6)",),
+        ("2 lignes en double ne comptent qu'une fois (ligne 62 = 5, 63 = 6)",),
+    ),
+    "11 an empty row": Situation(
+        lambda: text([*ROWS[:5], ";" * ROWS[0].count(";"), *ROWS[5:]], NIGHT), 5, 0,
+        ("the row is blank; the file may go, but no absence counts this night; HR: remove the cause"),
+        ("ligne 7 : ligne : la ligne est vide ; le fichier peut partir, mais aucune absence ne comptera "
+         "cette nuit ; RH : en supprimer la cause dans votre logiciel, et non la ligne à la main",),
+        check_only=True,
     ),
     "11 a NUMEN of two people": Situation(
         lambda: text([*ROWS, person(8, matricule="7777777", nom_famille="Autre", prenom="Ida")], NIGHT), 0, 0,
@@ -352,9 +389,9 @@ def test_16_the_contracts_that_end(office: Academy, language: str) -> None:
     ran = speak(office, language, "assignment", "list", *words)
     assert ran.code == 0, ran.err
     head, *rows = openpyxl.load_workbook(io.BytesIO(ran.out.encode("latin-1"))).worksheets[0].values
-    french = ("uai", "établissement", "fin", "accès jusqu'au", "uid", "nom affiché", "fonction")
+    french = ("uai", "établissement", "fin", "accès jusqu'au", "nom affiché", "uid", "fonction")
     assert head == (french if language == "fr" else (
-        "uai", "establishment", "end", "access_until", "uid", "display_name", "function"))  # fmt: skip
+        "uai", "establishment", "end", "access_until", "display_name", "uid", "function"))  # fmt: skip
     assert len(rows) == 10
     day = "31/08/2030" if language == "fr" else "2030-08-31"
     assert rows[0][:3] == (MICHELIS, "Lycée Madeleine Michelis", day)
@@ -378,8 +415,50 @@ def test_17_the_page_of_the_night(office: Academy, language: str) -> None:
         assert "3 lignes ont été rejetées" in shown
         assert ", ligne 3 : " in shown
         assert "RH : à corriger dans votre logiciel" in shown
-        assert {"portée", "la première ligne", "lignes rejetées"} <= {*re.findall(">([^<]+)<", shown)}
+        assert {"portée", "motif", "lignes rejetées"} <= {*re.findall(">([^<]+)<", shown)}
     else:
         assert f"Night of {NIGHT}" in shown
         assert re.search(rf"{NIGHT} \d\d:\d\d \(Europe/Paris\)", shown)
         assert "HR: correct it in your application" in shown
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_10_and_17_newcomers_on_the_page_by_their_names(office: Academy, language: str) -> None:
+    page = office.folder / "night.html"
+    newcomer = {"matricule": "8888888", "nom_famille": "Cagny", "prenom": "Maud", "numen": ""}
+    wrong = person(8, **newcomer, discipline="L0202"), person(8, **newcomer, discipline="L1000")
+    feed = office.raw_feed(text([*ROWS, *wrong], NIGHT).encode())
+    night = speak(office, language, "nightly", feed, "--as-of", NIGHT, "--html", page)
+    assert night.code == 0, night.err
+    shown = page.read_text(encoding="utf-8")
+    assert "8888888 Maud Cagny" in shown
+    if language == "fr":
+        assert "discipline (L0202 ici, L1000 là)" in shown
+    else:
+        assert "discipline (L0202 here, L1000 there)" in shown
+    public = speak(office, language, "nightly", feed, "--as-of", NIGHT, "--html", page, "--public")
+    assert public.code == 0, public.err
+    assert "Cagny" not in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_17_the_page_of_a_file_that_was_cut(office: Academy, language: str) -> None:
+    """Who is absent from a file is on the page, which is not green; a file applied before says so."""
+    page = office.folder / "night.html"
+    ran = speak(
+        office, language, "nightly", office.raw_feed(text(ROWS[:-2], NIGHT).encode()), "--as-of", NIGHT,
+        "--html", page,
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    shown = page.read_text(encoding="utf-8")
+    assert 'class="verdict waits"' in shown
+    assert re.search(r"gael\.lefevrecg ?: ENS", shown), "who waits"
+    speak(office, language, "nightly", office.raw_feed(text(ROWS[:-2], NIGHT).encode()), "--as-of", NIGHT,
+          "--html", page)  # fmt: skip
+    again = page.read_text(encoding="utf-8")
+    if language == "fr":
+        assert "2 affectations sont absentes du fichier et attendent le suivant" in shown
+        assert "Rien de nouveau : " in again
+    else:
+        assert "2 assignments are absent from the feed and wait for the next one" in shown
+        assert "Nothing new: " in again

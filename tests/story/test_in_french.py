@@ -100,7 +100,8 @@ def test_output_page_and_rejects_of_a_night_are_french(begun: Academy) -> None:
     )
     (rejects,) = (begun.sandbox.folder / "state" / "rejects").glob("*.csv")
     reason = rejects.read_text(encoding="utf-8").splitlines()[1].rsplit(";", 1)[-1]
-    assert reason.startswith("bad-date: debut: ")
+    assert reason.startswith("debut: ")
+    assert reason.endswith(" [bad-date]")
     assert english_in(reason.replace("bad-date", "")) == []
 
 

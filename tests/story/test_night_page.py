@@ -100,7 +100,7 @@ def test_a_night_as_a_page(staffed: Academy) -> None:
     hold_rows = [row for row in page.rows if "noel.verdelot" in row]
     assert [row[0] for row in hold_rows] == ["0"], page.rows
     assert any(label.startswith("update: 1 of at most ") for label in page.labels), page.labels
-    codes = [row for row in page.rows if len(row) == 3 and row[1] == "1" and ".csv:" in row[2]]
+    codes = [row for row in page.rows if len(row) == 3 and row[1] == "1" and ".csv:" in row[0]]
     assert codes, page.rows
     assert [row for row in page.rows if row[0] == "hr"] == [
         ["hr", "rows of accounts that changed", "1"], ["hr", "rows without a change", "1"],
@@ -158,7 +158,7 @@ def test_a_night_that_a_guard_stops(staffed: Academy) -> None:
     staffed.edit("policy.yaml", "  held:       {floor: 25, share: 0.05}", "  held:       {max: 0, share: 0}")
     page = Page(second_night(staffed, code=4).read_text("utf-8"))
     assert "Refused: nothing was written." in page.text
-    assert "Stopped by held." in page.text
+    assert "Stopped, above the limit: held (2, 0 are allowed)." in page.text
     assert "held: 2 of at most 0" in page.labels
 
 

@@ -116,7 +116,7 @@ def move(
     return command.act_on(names, act)
 
 
-LIST_COLUMNS = ("uai", "establishment", "end", "access_until", "uid", "display_name", "function")
+LIST_COLUMNS = ("uai", "establishment", "end", "access_until", "display_name", "uid", "function")
 
 
 def list_(

@@ -3,7 +3,8 @@ were."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date, timedelta
 from enum import StrEnum
@@ -45,18 +46,25 @@ from piactl.cli.framework.output import (
     typed_again,
 )
 from piactl.cli.framework.terminal import print_utf8
-from piactl.core.plan.check_feed_limits import WARNING_PAST, SourceRecord, column_warnings, comparable
+from piactl.core.plan.check_feed_limits import (
+    LIMIT_CODES,
+    WARNING_PAST,
+    SourceRecord,
+    column_warnings,
+    comparable,
+)
 from piactl.core.plan.state_between_runs import Memory, SourceMemory
 from piactl.core.text import iso, percent
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.rare_entries import read_rare_entries
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, FeedRefused, UsageError
+from piactl.feed.error_codes import REFUSALS
 from piactl.feed.feed_result import understood
 from piactl.feed.open_feed import open_feed
 from piactl.feed.rejects_file import rejects_content, with_rejections, write_rejects
 from piactl.host.private_files import refuse_input, refuse_output
-from piactl.phrase import Phrase, counted
+from piactl.phrase import Phrase, counted, joined
 from piactl.planning.count_feed_rows import FeedOfRun
 from piactl.planning.linked_matricules import linked_matricules
 from piactl.planning.load_feeds import check_held, check_limits, read_feeds, refuse_ahead
@@ -116,10 +124,11 @@ def check(
         raise
     rejections = sorted(sourced.rejections, key=lambda r: (r.line, r.column))
     columns = dict(column_warnings(facts, before.comparable if before else None, sourced.source, day))
+    differing = [*columns]
     slips = find_slips_in_file(feed, sourced.source, sourced.path)
     if compare:  # the known matricules say it better
         slips.pop("matricule", None)
-    columns |= slips
+    columns |= slips | _age(sourced, before, day)
     document: dict[str, Any] = {
         "status": Phrase("partly usable") if rejections else "usable",
         "file": str(sourced.path),
@@ -132,7 +141,7 @@ def check(
         "unattributed": facts.unattributed,
         "rejections": list(map(asdict, rejections)),
         "held": holds,
-        "remarks": [*feed.remarks, *_age(sourced, before, day)],
+        "remarks": [*feed.remarks],
         "compared": _feeds_before(sourced, before) if compare else None,
         "warnings": [{"column": column, "message": message} for column, message in columns.items()],
         "understood": understood(feed.written) if feed.written else None,
@@ -140,7 +149,10 @@ def check(
     if output is Form.JSON:
         _put(**document)
     else:
-        _print(document)
+        words: str = Phrase("not compared: a file of corrected rejects is compared with none")
+        if not (compare and feed.layout.is_rejects):
+            words = _comparison(document["compared"], differing)
+        _print(document, words)
     return int(Exit.PARTLY if rejections else Exit.DONE)
 
 
@@ -256,8 +268,10 @@ def score(
     )
     for number, group in enumerate((by,) if by else several):
         rows, columns = tables[group]
+        if layout == "xlsx":
+            rows = [{**row, **_in_words(row), **_in_percent(row)} for row in rows]
         if layout == "table":
-            rows = [*map(_for_people, rows)]
+            rows = [_for_people(row, _blanks(row, scores["nights"])) for row in rows]
             columns = tuple(name for name in columns if name not in ("file", "digest"))
             if group is ScoreRows.SOURCE:  # more numbers than fit into a line
                 rows, columns = _turned(rows, columns)
@@ -266,15 +280,41 @@ def score(
     return int(Exit.DONE)
 
 
-def _for_people(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of a score with shares in percent, and guards by their names."""
-    shares = {name: row[name] for name in COMPONENTS if row.get(name) is not None}
+def _for_people(row: Mapping[str, Any], blanks: Sequence[str]) -> dict[str, Any]:
+    """A row of a score with shares in percent, the columns that lack values, and reasons in words."""
+    shares = {name: percent(share / 100) for name, share in _in_percent(row).items()}
     if row.get("score") is not None:
-        shares["score"] = row["score"] / 100
-    words: dict[str, Any] = {name: percent(share) for name, share in shares.items()}
-    if "why" in row:
-        words["why"] = [*map(translate_word, row["why"])]
-    return {**row, **words}
+        shares["score"] = percent(row["score"] / 100)
+    if blanks and "completeness" in shares:
+        missing = ", ".join(blanks)
+        shares["completeness"] = Phrase(
+            "{share} (without a value: {columns})", share=shares["completeness"], columns=missing
+        )
+    return {**row, **_in_words(row), **shares}
+
+
+def _in_percent(row: Mapping[str, Any]) -> dict[str, float]:
+    """The parts of a score in percent, as the score is."""
+    return {name: round(100 * row[name], 2) for name in COMPONENTS if row.get(name) is not None}
+
+
+def _in_words(row: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Why a feed was refused: the meaning of the code of a feed, or the name of a guard."""
+    meanings = {**{code: meaning for code, (meaning, _) in REFUSALS.items()}, **LIMIT_CODES}
+    return (
+        {"why": [translate(meanings.get(code) or Phrase(code)) for code in row["why"]]}
+        if "why" in row
+        else {}
+    )
+
+
+def _blanks(row: Mapping[str, Any], nights: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The columns that lack values in a night, or in the nights of a source, those with most blanks first."""
+    blanks: Counter[str] = Counter()
+    for night in [row] if "blanks" in row else nights:
+        if night["source"] == row.get("source"):
+            blanks.update(night["blanks"])
+    return [column for column, number in blanks.most_common() if number]
 
 
 def _turned(
@@ -316,7 +356,7 @@ def _put(refusals: Sequence[tuple[str, str]] = (), **facts: Any) -> None:
     put_json({**usual, **facts, "refusals": refused}, 1)
 
 
-def _print(document: dict[str, Any]) -> None:
+def _print(document: dict[str, Any], comparison: str) -> None:
     name: str = document["file"]
     if document["date"]:
         name = Phrase("{file} of {day}", file=name, day=document["date"])
@@ -331,7 +371,7 @@ def _print(document: dict[str, Any]) -> None:
     remarks = [*document["remarks"]]
     for warning in document["warnings"]:
         remarks.append(Phrase("warning: {column}: {message}", **warning))
-    remarks.append(_comparison(document["compared"], len(document["warnings"])))
+    remarks.append(comparison)
     lines = [head, f"  sha256 {document['digest']}", *(f"  {translate(remark)}" for remark in remarks)]
     lines += [rejection_words(rejection) for rejection in document["rejections"]]
     rows = len({r["line"] for r in document["rejections"]})
@@ -350,18 +390,23 @@ def _print(document: dict[str, Any]) -> None:
     put_text(shown(translate(line)) + "\n" for line in lines)
 
 
-def _age(sourced: SourcedFeed, before: SourceMemory | None, day: date) -> Iterator[str]:
-    """Whether it is a file of another day."""
+def _age(sourced: SourcedFeed, before: SourceMemory | None, day: date) -> dict[str, str]:
+    """Whether it is a file of another day, as a warning."""
     facts, most = sourced.feed.facts, sourced.source.feed_days
-    if before is not None and before.record.digest == facts.digest:
-        yield Phrase("the last night applied this very file; HR: send the one of today")
     days = (day - facts.date).days if facts.date else 0
-    if days > most:
-        yield Phrase(
+    if before is not None and before.record.digest == facts.digest:
+        words = Phrase("the last night applied this very file; HR: send the one of today")
+    elif days > most:
+        words = Phrase(
             "the data are {days} old, and a night takes at most {most} days; HR: send the file of today",
             days=counted(days, "day", "days"),
             most=most,
         )
+    elif days > 0 and facts.full and sourced.feed.written is None:
+        words = Phrase("it is dated {day}, not today; HR: send the one of today", day=facts.date)
+    else:
+        return {}
+    return {"date": words}
 
 
 def _feeds_before(sourced: SourcedFeed, before: SourceMemory | None) -> int:
@@ -371,7 +416,7 @@ def _feeds_before(sourced: SourcedFeed, before: SourceMemory | None) -> int:
     return len(comparable(before.record.past, before.undone))
 
 
-def _comparison(compared: int | None, warnings: int) -> str:
+def _comparison(compared: int | None, differing: Sequence[str]) -> str:
     """What the columns were compared with."""
     if compared is None:
         return Phrase("not compared with the last feeds: --compare does, and asks the directory")
@@ -381,7 +426,8 @@ def _comparison(compared: int | None, warnings: int) -> str:
             feeds=counted(compared, "full feed", "full feeds"),
             number=WARNING_PAST,
         )
-    differ = (
-        counted(warnings, "column differs", "columns differ") if warnings else Phrase("no column differs")
-    )
+    differ: str = Phrase("no column differs")
+    if differing:
+        differ = counted(len(differing), "column differs", "columns differ")
+        differ = joined([differ, ", ".join(differing)], "{first}: {second}")
     return Phrase("compared with the last {number} feeds: {differ}", number=compared, differ=differ)

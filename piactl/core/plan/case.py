@@ -181,7 +181,8 @@ class Case:
             more = counted(len(others) - _MOST_NAMED, "other", "others")
             others = [*others[:_MOST_NAMED], more]
         return Phrase(
-            "case {id}: {who} {relation} {others}: piactl match show {id}",
+            "case {id}: {who} {relation} {others}; HR: correct the matricule if it is wrong, or say whether "
+            "it is the same person; administrator: decide: piactl match show {id}",
             id=self.id,
             who=who,
             relation=_WORDS.get(self.doubt, _ANOTHER),

@@ -194,10 +194,20 @@ LEADING_ZEROS = "leading-zeros"
 rows, from MOST_ZEROS rows or a share of ZEROS_SHARE on."""
 MOST_ZEROS, ZEROS_SHARE = 3, 0.01
 
-LIMIT_CODES = (
-    "older", LEADING_ZEROS, "bad-column", "few-known", "size", "changed-column", "held", "undone",
-    "missing-delta", "doubled-delta", "order-unknown",
-)  # fmt: skip
+LIMIT_CODES: Mapping[str, Phrase] = {
+    "older": Phrase("older than the last file"),
+    LEADING_ZEROS: Phrase("matricules without their zeros"),
+    "bad-column": Phrase("too many wrong values in a column"),
+    "few-known": Phrase("too few known people"),
+    "size": Phrase("far larger or smaller than the last file"),
+    "changed-column": Phrase("a column unlike that of the last files"),
+    "held": Phrase("too many people held"),
+    "undone": Phrase("undone before"),
+    "missing-delta": Phrase("a delta before it is missing"),
+    "doubled-delta": Phrase("another set of its day was applied"),
+    "order-unknown": Phrase("undated, like another one of its establishment"),
+}
+"""The code of each limit, and what it says of a file that it refuses."""
 
 VARIED = 3
 """A coded column varies in a feed if this many rows have another value than its most common one."""
@@ -516,10 +526,11 @@ def _changed_columns(
         comparable = [feed for feed in past if column in feed.filled]
         before = _share(comparable, [feed.filled[column] for feed in comparable])
         if comparable and _apart(filled, before, facts.rows, limits):
+            absent = not filled and column not in facts.distinct and column not in COUNTED
             messages[column] = Phrase(
                 "{value} in {now}, {before}{limit}",
                 value=Phrase("a value"),
-                now=_of(filled, facts.rows),
+                now=Phrase("no row, for the column is missing") if absent else _of(filled, facts.rows),
                 before=_before(before, comparable, known=True),
                 limit=limit,
             )

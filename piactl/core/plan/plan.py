@@ -55,12 +55,14 @@ class HoldCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """An account, or a person without one, that this run leaves unchanged."""
+    """An account, or a person without one, that this run leaves unchanged; `name` is that of a person without
+    an account, as far as the feed has it."""
 
     matricule: str | None
     uid: str | None
     why: str
     code: HoldCode = HoldCode.OTHER
+    name: str = ""
 
 
 T = TypeVar("T", covariant=True)
