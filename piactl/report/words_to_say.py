@@ -31,8 +31,20 @@ _CAUSES: Mapping[str, Phrase] = {
     ),
     "expired": Phrase("The password has expired. {next}", next=_NUMEN),
     "must-change": Phrase("At your next log in you have to choose another password"),
-    "device-lost": Phrase("The telephone for your codes was reported lost; another one has to be enrolled"),
-    "device-drift": Phrase("If your codes are refused, read me two codes that follow each other"),
+    "device-lost": Phrase(
+        "The telephone for your codes was reported lost or suspended. If you have it in hand, I need your "
+        "NUMEN; if not, another one has to be enrolled"
+    ),
+    "device-clock": Phrase(
+        "If your codes are refused: set the time of your telephone to automatic, and try again. If they "
+        "still are: read me two codes that follow each other. If your password is forgotten: {next}",
+        next=_NUMEN,
+    ),
+    "device-drift": Phrase(
+        "Leave the time of your telephone as it is. If your codes are refused: read me two that follow each "
+        "other. If your password is forgotten: {next}",
+        next=_NUMEN,
+    ),
     "device-none": Phrase(
         "Some applications ask for a code, and no telephone shows one yet: it has to be enrolled"
     ),

@@ -218,6 +218,7 @@ def test_6_my_telephone_is_gone(desk: Desk) -> None:
     assert not desk.lets_in(CLAIRE, OWN + phone.code())
     assert not desk.lets_in(CLAIRE, OWN)
     assert desk.words("reported lost", "déclaré perdu") in desk.reads_out(CLAIRE, "login")
+    assert f"piactl otp resume {CLAIRE}" in desk.types("why", CLAIRE, "login")
     cause, file = cause_of(desk, "device-lost"), desk.academy.folder / "uri"
     assert cause["effect"] == "refused"
     followed(desk, cause["command"], "--uri-file", str(file))
@@ -269,12 +270,35 @@ def test_8_my_codes_are_refused(desk: Desk) -> None:
     phone.ahead = 240
     assert not desk.lets_in(CLAIRE, OWN + phone.code())
     assert "the password or the code was wrong at the last" in cause_of(desk, "wrong-tries")["text"]
-    cause = cause_of(desk, "device-drift")
+    assert desk.words("to automatic, and try again", "automatique et réessayez") in desk.reads_out(
+        CLAIRE, "login"
+    )
+    cause = cause_of(desk, "device-clock")
     followed(desk, cause["command"], stdin=f"{phone.code()}\n{phone.code()}\n")
     assert desk.lets_in(CLAIRE, OWN + phone.code())
     causes = {cause["kind"]: cause for cause in answer(desk, "login")["causes"]}
     assert set(causes) == {"device-drift"}, "no wrong tries since"
-    assert "ahead at its last good code, and is allowed to be" in causes["device-drift"]["text"]
+    text = causes["device-drift"]["text"]
+    assert re.search(" min( 30 s)? ahead at its last good code, and is allowed to be", text)
+
+
+def test_8b_the_clock_was_set_right_after_a_resync(desk: Desk) -> None:
+    """Its codes are good again once the time of the last one has come, in the time zone of everybody."""
+    phone = verified(desk.academy, CLAIRE)
+    phone.ahead = 1230
+    resync = ("otp", "resync", CLAIRE)
+    assert desk.academy.run(*resync, stdin=f"{phone.code()}\n{phone.code()}\n").code == 0
+    phone = Phone(phone.secret)
+    assert not desk.lets_in(CLAIRE, OWN + phone.code())
+    said = desk.reads_out(CLAIRE, "login")
+    assert said.startswith(
+        desk.words("Leave the time of your telephone", "Laissez l'heure de votre téléphone")
+    )
+    screen = desk.types("why", CLAIRE, "login")
+    assert re.search(desk.words("2[01] min.* ahead", "2[01] min.* d'avance"), screen)
+    refused = desk.academy.run(*resync, stdin=f"{phone.code()}\n{phone.code()}\n")
+    assert refused.code == 1
+    assert "(Europe/Paris) are used up" in refused.err
 
 
 def test_9_my_telephone_is_gone_and_never_showed_codes(desk: Desk) -> None:
