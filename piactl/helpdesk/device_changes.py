@@ -380,8 +380,9 @@ def prepare_suspension(
             raise ActRefused(
                 Phrase(
                     "{uid}: no device is in force: the telephone gives no codes, and nothing needs to be "
-                    "done.\nIf somebody else may know the password: piactl account lock {uid} --compromised "
-                    '--reason "..."',
+                    "done for them.\nIf a password was stored in it: piactl password reset {uid}\nIf "
+                    "somebody else has used the account: piactl account lock {uid} --compromised --reason "
+                    '"..."',
                     uid=uid,
                 )
             )

@@ -111,7 +111,7 @@ def test_the_remedy_of_a_state_changes_it(academy: Academy, rows: list[str], sta
         eve = (datetime.fromisoformat(until) - timedelta(days=1)).date().isoformat()
         assert answer(academy, "--as-of", eve)["verdict"] == state
     if state in ("grace", "deactivated"):
-        done(academy, proposed(explanation, "account reopen"))
+        done(academy, proposed(explanation, "account extend"))
         assert answer(academy)["verdict"] == "active"
 
 

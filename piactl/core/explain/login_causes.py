@@ -345,12 +345,12 @@ def _by_state(question: Question) -> Iterator[Cause]:
     if since:
         state = Phrase("{state} since {since}", state=state, since=since)
     closed = joined([state, text], "{first}: {second}")
-    reopen = f'piactl account reopen {question.account.uid} --until DATE --reason "..."'
+    reopen = f'piactl account extend {question.account.uid} --until DATE --reason "..."'
     if question.cases:
         reopen = f"piactl match show {question.cases[0].id}"
     elif BY_HAND in question.because.values:
         reopen = f'piactl account reopen {question.account.uid} --reason "..."'
-    elif left_by_position(question.career, question.as_of):
+    elif left_by_position(question.career, question.as_of) or question.next_post:
         reopen = ""
     if question.state is State.ARCHIVED:
         yield Cause("archived", REFUSED, closed)
