@@ -6,6 +6,7 @@ piactl/locale/fr/LC_MESSAGES/piactl.po, and run it again. tests/docs/test_french
 
 from __future__ import annotations
 
+import ast
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
@@ -31,25 +31,35 @@ from piactl.trials.policy_test import PolicyCases
 PACKAGE = Path(__file__).resolve().parents[1] / "piactl"
 PO = PACKAGE / "locale" / "fr" / "LC_MESSAGES" / "piactl.po"
 MO = PO.with_suffix(".mo")
-_KEYWORDS: Mapping[str, object] = {
-    "Phrase": None,
-    "Unfit": None,
-    "counted": (2, 3),
-    "joined": (2,),
-    "translate_word": None,
+_KEYWORDS: Mapping[str, tuple[int, ...]] = {
+    "Phrase": (0,),
+    "Unfit": (0,),
+    "counted": (1, 2),
+    "joined": (1,),
+    "translate_word": (0,),
 }
-"""The functions with sentences, and the places of these among the arguments (Babel)."""
+"""The functions with sentences, and the places of these among the arguments."""
 
 
 def sentences() -> Catalog:
     """The sentences of the code, without translations."""
     found = Catalog(fuzzy=False)
-    methods = [("**.py", "python"), ("**.j2", "jinja2")]
-    for _, _, message, _, _ in extract_from_dir(str(PACKAGE), methods, keywords=_KEYWORDS):
-        found.add(message)
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if message := isinstance(node, ast.Call) and _message(node):
+                found.add(message)
     for text in (*help_texts(), *expected_texts()):
         found.add(text)
     return found
+
+
+def _message(call: ast.Call) -> str | tuple[str, ...]:
+    """The sentence of a call, the singular and plural of `counted`; "" if it has none. Babel itself would
+    miss those within an f-string or another call."""
+    places = _KEYWORDS.get(ast.unparse(call.func), ())
+    given = [call.args[place] for place in places if place < len(call.args)]
+    texts = tuple(one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str))
+    return texts[0] if len(texts) == 1 else texts or ""
 
 
 def help_texts() -> Iterator[str]:

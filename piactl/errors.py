@@ -83,9 +83,12 @@ class ConfigurationInvalid(PiactlError):
         return cls([Mistake(str(file), line, column, message)])
 
 
-def system_words(error: OSError) -> Phrase:
-    """What the system says of an error: a word of the catalogue, if it is a usual one."""
-    return Phrase(error.strerror or type(error).__name__)
+def system_words(error: Exception) -> Phrase:
+    """What the system says of an error, mostly a word of the catalogue. A ValueError is that of a path with
+    a NUL or half a character."""
+    if isinstance(error, ValueError):
+        return Phrase("the path is not valid")
+    return Phrase(getattr(error, "strerror", None) or str(error) or type(error).__name__)
 
 
 class Declined(PiactlError):
@@ -136,7 +139,7 @@ class FeedRefused(PiactlError):
         digest: str = "",
     ) -> None:
         self.file, self.source, self.rows = file, source, rows
-        self.options = accepting(digest) if digest else ()
+        self.digest, self.options = digest, accepting(digest) if digest else ()
         self.refusals = tuple(refusals)
         lines = (
             Phrase("{file}: feed refused: {message} [{code}]", file=file, message=message, code=code)
@@ -148,7 +151,8 @@ class FeedRefused(PiactlError):
         """What is known of each refused feed, for the record of a run; it names no person."""
         why = list(dict.fromkeys(code for code, _ in self.refusals))
         name = self.file.rsplit("/", 1)[-1]
-        return [{"source": self.source, "file": name, "rows": self.rows, "why": why}]
+        accept = {"digest": self.digest} if self.digest else {}
+        return [{"source": self.source, "file": name, "rows": self.rows, "why": why, **accept}]
 
 
 class FeedsRefused(FeedRefused):

@@ -22,7 +22,7 @@ from piactl.core.text import facts_of, iso
 from piactl.directory.interfaces import RawEntry
 from piactl.directory.store.account_entries import Entry, as_found
 from piactl.directory.store.password_state import read_credentials
-from piactl.directory.store.records import Record
+from piactl.directory.store.record_entries import Record
 from piactl.edits.account_store import AccountStore, find_entry
 from piactl.planning.drift_by_rules import held_words
 

@@ -12,7 +12,7 @@ from piactl.core.model.establishment import Register
 from piactl.core.plan.feed_counts import FATES, FAULTS, FeedCounts, worst
 from piactl.core.plan.state_between_runs import RunStatus
 from piactl.directory.interfaces import Reader
-from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.record_entries import UnreadableRecords
 from piactl.directory.store.run_records import is_undone, qualities_of, read_runs
 
 WORST = 10

@@ -21,7 +21,7 @@ from piactl.core.text import iso
 from piactl.directory import filters
 from piactl.directory.simulated_writes import SimulatedWrites
 from piactl.directory.store.account_entries import CSN, IN_ACCOUNTS, Entry, account_dn, entry_of
-from piactl.directory.store.records import DATA, DUE, IN_RECORD, WAITING, Places, UnreadableRecords
+from piactl.directory.store.record_entries import DATA, DUE, IN_RECORD, WAITING, Places, UnreadableRecords
 from piactl.directory.store.state_records import read_last
 from piactl.edits.account_store import career_and_status
 from piactl.planning.account_index import ManagedAccounts

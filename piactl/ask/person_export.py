@@ -23,7 +23,7 @@ from piactl.directory.dn import child
 from piactl.directory.store.account_entries import Entry, read_whole
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.devices import read_devices, words_of
-from piactl.directory.store.records import ATTEMPTS, DATA, RUNS, Places
+from piactl.directory.store.record_entries import ATTEMPTS, DATA, RUNS, Places
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import PERSON, read_memory
 from piactl.directory.store.typed_records import to_json

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from piactl.core.plan.recent_losses import losses_before, losses_since
 from piactl.core.plan.state_between_runs import LastRun, Memory, RunStatus
 from piactl.core.rules.desired_account import Rules
 from piactl.core.text import iso
-from piactl.directory.store.records import DATA, Places, Record, UnreadableRecords, stored
+from piactl.directory.store.record_entries import DATA, Places, Record, UnreadableRecords, stored
 from piactl.directory.store.run_records import author_of_run, read_runs
 from piactl.directory.store.state_records import read_memory
 from piactl.edits.account_store import AccountStore
@@ -51,6 +51,10 @@ def status_view(
     runs = read_runs(reader, state, store.unreadable, now)
     soon = (today + timedelta(days=DAYS)).isoformat()
     last = memory.last
+    approvals = [
+        *open_approvals(reader, settings, usual.keys, store.unreadable, runs, now, policy.approvals.hours)
+    ]
+    rejected = {answer["plan"] for answer in approvals if answer["verdict"] == "rejected"}
     return {
         "as_of": today.isoformat(),
         "accounts": last.census.total if last else 0,
@@ -58,10 +62,9 @@ def status_view(
         "running": _running(store, state),
         "runs": [_run(record) for record in runs[:RUNS]],
         "feeds": [*feed_ages(settings, memory, today)],
-        "approvals": [
-            *open_approvals(reader, settings, usual.keys, store.unreadable, runs, now, policy.approvals.hours)
-        ],
-        "refused_plan": _refused_plan(runs, settings),
+        "approvals": approvals,
+        "refused_plan": _refused_plan(runs, settings, rejected),
+        "refused_feeds": _refused_feeds(runs),
         "break_glass": [
             {
                 **{name: run.get(name) for name in ("run", "as_of", "break_glass")},
@@ -110,11 +113,13 @@ def _run(record: Record) -> dict[str, Any]:
     return {name: record[name] for name in names if record.get(name) is not None}
 
 
-def _refused_plan(runs: Sequence[Record], settings: Settings) -> dict[str, Any] | None:
-    """The last plan of a run, if it was refused and waits for a decision; with the file where this user keeps
-    it, "" if it is elsewhere."""
+def _refused_plan(
+    runs: Sequence[Record], settings: Settings, rejected: Collection[str]
+) -> dict[str, Any] | None:
+    """The last plan of a run, if it was refused and waits for a decision, and is not `rejected`; with the
+    file where this user keeps it, "" if it is elsewhere."""
     last: Record = next((run for run in runs if run.get("plan")), {})
-    if last.get("status") != RunStatus.REFUSED:
+    if last.get("status") != RunStatus.REFUSED or last["plan"] in rejected:
         return None
     file = Path(settings.kept_plan(last["plan"]))
     return {
@@ -123,6 +128,16 @@ def _refused_plan(runs: Sequence[Record], settings: Settings) -> dict[str, Any] 
         "why": str(last.get("note") or ""),
         "file": str(file) if file.is_file() else "",
     }
+
+
+def _refused_feeds(runs: Sequence[Record]) -> dict[str, Any] | None:
+    """The files that the last run with a plan or a feed refused, with the codes, and the run whose record
+    says why."""
+    last: Record = next((run for run in runs if run.get("plan") or run.get("refused_feeds")), {})
+    if not last.get("refused_feeds"):
+        return None
+    feeds = [{name: feed[name] for name in ("source", "file", "why")} for feed in last["refused_feeds"]]
+    return {"run": last["run"], "feeds": feeds}
 
 
 def feed_ages(settings: Settings, memory: Memory, today: date) -> Iterator[dict[str, Any]]:

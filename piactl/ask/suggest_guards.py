@@ -13,7 +13,7 @@ from piactl.core.model.policy import Policy
 from piactl.core.plan.check_guards import PER, guards_on
 from piactl.core.plan.state_between_runs import RunStatus
 from piactl.directory.interfaces import Reader
-from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.record_entries import UnreadableRecords
 from piactl.directory.store.run_records import is_undone, read_runs
 from piactl.directory.store.state_records import read_last
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from piactl.errors import ConfigurationInvalid, Mistake
+from piactl.errors import ConfigurationInvalid, Mistake, system_words
 from piactl.host.private_files import exposure, may_not
 from piactl.phrase import Phrase
 
@@ -103,10 +103,10 @@ def _read_bytes(path: Path, max_bytes: int) -> bytes:
     except PermissionError:
         raise ConfigurationInvalid.of(path, may_not(path)) from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or Phrase("the path is not valid")
-        raise ConfigurationInvalid.of(
-            path, Phrase("cannot be read: {reason}; check its owner, its mode and its path", reason=reason)
-        ) from None
+        cannot = Phrase(
+            "cannot be read: {reason}; check its owner, its mode and its path", reason=system_words(error)
+        )
+        raise ConfigurationInvalid.of(path, cannot) from None
     if len(raw) > max_bytes:
         raise ConfigurationInvalid.of(
             path,

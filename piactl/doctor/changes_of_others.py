@@ -20,7 +20,7 @@ from piactl.directory.store.account_entries import (
     written_after,
 )
 from piactl.directory.store.account_list import read_account_list
-from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.record_entries import UnreadableRecords
 from piactl.directory.store.state_records import drift_in
 from piactl.doctor.facts import Content
 from piactl.doctor.findings import CheckResult, first_ones, worst

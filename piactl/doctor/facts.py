@@ -19,7 +19,7 @@ from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.rules.desired_account import rules_of
 from piactl.directory.interfaces import Reader
 from piactl.directory.store.attribute_map import Encoding, encoding_of
-from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.record_entries import UnreadableRecords
 from piactl.edits.account_store import AccountStore
 from piactl.errors import DirectoryUnreachable, PiactlError
 from piactl.host.secret_files import read_own_keys

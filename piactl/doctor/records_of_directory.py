@@ -19,7 +19,7 @@ from piactl.directory.store.password_state import (
     policy_weaknesses,
     shut_out_by_others,
 )
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     ATTEMPTS,
     DATA,
     IN_RECORD,
@@ -285,7 +285,7 @@ def approvals(content: Content) -> CheckResult:
         wrong,
         [],
         Phrase("{upgrade_page} See docs/approvals.md.", upgrade_page=UPGRADE_PAGE),
-        counted(count, "answer", "answers"),
+        counted(count, "answer of another person is recorded", "answers of other people are recorded"),
     )
 
 

@@ -23,7 +23,7 @@ from piactl.directory.dn import same_dn
 from piactl.directory.open import open_writer
 from piactl.directory.store.account_entries import UUID
 from piactl.directory.store.password_state import LOCKED, generalized
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     APPROVALS,
     ATTEMPTS,
     DATA,

@@ -15,7 +15,7 @@ from piactl.directory.probe.server_config import ServerConfig, read_server_confi
 from piactl.directory.probe.trial_requests import Probe, ServerUnusable, open_probe
 from piactl.directory.store.account_entries import IN_ACCOUNTS
 from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     APPROVALS,
     ATTEMPTS,
     IN_RECORD,

@@ -34,7 +34,7 @@ from piactl.directory.store.account_list import Listed, read_account_list
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.attribute_scans import read_nearby
 from piactl.directory.store.find_drift import read_foreign_devices
-from piactl.directory.store.records import Records, UnreadableRecords, read_records
+from piactl.directory.store.record_entries import Records, UnreadableRecords, read_records
 from piactl.directory.store.state_records import cases_in, drift_in, last_in, vanished_in
 from piactl.errors import NotFound, PiactlError
 from piactl.phrase import Phrase, joined

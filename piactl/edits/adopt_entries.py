@@ -32,7 +32,7 @@ from piactl.directory.interfaces import Reader
 from piactl.directory.store.account_entries import read_accounts
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.attribute_map import encoding_of
-from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.record_entries import UnreadableRecords
 from piactl.directory.store.state_records import read_memory
 from piactl.directory.store.unmanaged_entries import (
     Recognition,

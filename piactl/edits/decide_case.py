@@ -21,7 +21,7 @@ from piactl.core.rules.reasons import post_text
 from piactl.core.text import facts_of
 from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.store.account_entries import Unreadable, account_write, read_accounts_named
-from piactl.directory.store.records import DATA, Places, parsed, record_write, replace_record, stored
+from piactl.directory.store.record_entries import DATA, Places, parsed, record_write, replace_record, stored
 from piactl.directory.store.state_records import CASE
 from piactl.directory.store.typed_records import to_json
 from piactl.edits.account_store import AccountStore, find_entry

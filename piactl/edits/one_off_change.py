@@ -34,7 +34,7 @@ from piactl.directory.store.attribute_scans import read_identifiers
 from piactl.directory.store.base_digest import FIELDS
 from piactl.directory.store.find_drift import MULTIPLE
 from piactl.directory.store.password_state import removal_write
-from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.record_entries import UnreadableRecords
 from piactl.edits.account_store import AccountStore, career_and_status
 from piactl.edits.carry_out_batch import Batch, PreparedAccount, prepare_each
 from piactl.errors import PiactlError

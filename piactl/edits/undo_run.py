@@ -26,7 +26,7 @@ from piactl.core.rules.desired_account import Rules
 from piactl.core.text import utc_instant
 from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.store.attribute_map import encoding_of
-from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.record_entries import UnreadableRecords
 from piactl.directory.store.run_records import author_of_run, read_runs
 from piactl.directory.store.state_records import memory_writes, read_last, read_memory
 from piactl.edits.undo_account import WHO, Inverting, Reversal, UndoFate

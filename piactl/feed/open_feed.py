@@ -172,8 +172,8 @@ def _open_file(path: Path, source: SourceSettings) -> Iterator[BufferedReader]:
         # Without O_NONBLOCK, opening a named pipe would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or Phrase("the name is not valid")
-        raise refused(path, "unreadable", Phrase("the file cannot be read ({why})", why=why)) from None
+        cannot = Phrase("the file cannot be read ({why})", why=system_words(error))
+        raise refused(path, "unreadable", cannot) from None
     try:
         refuse_own_file(str(path), descriptor)
         facts = os.fstat(descriptor)

@@ -25,7 +25,7 @@ from piactl.core.plan.check_guards import Refusal, operation_refusals
 from piactl.directory.dn import child
 from piactl.directory.interfaces import Outcome, RawEntry, Reader, Writer, write_one
 from piactl.directory.store.password_state import policy_exists
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     ATTEMPTS,
     DATA,
     IN_RECORD,

@@ -23,7 +23,14 @@ from piactl.directory.interfaces import Reader
 from piactl.directory.store.account_entries import IN_ACCOUNTS
 from piactl.directory.store.base_digest import BASE, read_base
 from piactl.directory.store.devices import device_change, read_all_devices, read_seal_keys
-from piactl.directory.store.records import ATTEMPTS, DATA, IN_RECORD, WAITING, Places, UnreadableRecords
+from piactl.directory.store.record_entries import (
+    ATTEMPTS,
+    DATA,
+    IN_RECORD,
+    WAITING,
+    Places,
+    UnreadableRecords,
+)
 from piactl.directory.store.state_records import read_waiting
 from piactl.edits.account_store import AccountStore
 from piactl.edits.carry_out_batch import Batch, PreparedAccount

@@ -25,7 +25,7 @@ from piactl.directory.dn import child
 from piactl.directory.interfaces import Outcome, RawEntry, Reader, Writer, write_one
 from piactl.directory.store.account_entries import Entry
 from piactl.directory.store.password_state import read_credentials
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     DATA,
     REQUESTS,
     Places,

@@ -20,7 +20,7 @@ from piactl.core.plan.write import Write
 from piactl.directory.interfaces import Outcome, Reader
 from piactl.directory.store.account_entries import Entry
 from piactl.directory.store.devices import DeviceEntry, device_change, device_dn, read_devices
-from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.record_entries import UnreadableRecords
 from piactl.errors import PiactlError
 from piactl.otp_secret import OtpSecret, sealed, unsealed
 from piactl.phrase import Phrase

@@ -393,13 +393,12 @@ def room_on_disk(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error) as error:
-        why = getattr(error, "strerror", None) or str(error)
         raise PiactlError(
             Phrase(
                 "{folder}: a large plan cannot be kept there while it is made ({why}); make room on that "
                 "disk",
                 folder=folder,
-                why=why,
+                why=system_words(error),
             )
         ) from None
 

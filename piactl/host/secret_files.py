@@ -203,7 +203,7 @@ def _read_private(path: str) -> bytes:
         _refuse_exposed(path, os.fstat(descriptor), is_credential=is_credential)
         exposed = exposure(os.path.dirname(file))  # noqa: PTH120
         if exposed:
-            raise SecretUnusable(f"{path}: {exposed}")
+            raise SecretUnusable(Phrase("{name}: {text}", name=path, text=exposed))
         content = os.read(descriptor, _MAX_BYTES + 1)
     finally:
         os.close(descriptor)

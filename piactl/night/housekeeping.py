@@ -15,8 +15,8 @@ from pathlib import Path
 from piactl.core.model.policy import Approvals
 from piactl.core.plan.write import Write
 from piactl.directory.store.password_state import policy_writes
-from piactl.directory.store.records import APPROVALS, ATTEMPTS, REQUESTS
-from piactl.directory.store.special_entries import SpecialEntries, read_special
+from piactl.directory.store.rare_entries import RareEntries, read_rare_entries
+from piactl.directory.store.record_entries import APPROVALS, ATTEMPTS, REQUESTS
 from piactl.edits.account_store import AccountStore
 from piactl.edits.merge_split_rekey import finish_merges
 from piactl.errors import DirectoryRefused, Exit, system_words
@@ -29,26 +29,26 @@ from piactl.runs.approvals import forget_old_approvals
 from piactl.runs.run import Run
 
 
-def housekeeping(approvals: Approvals, keep_days: int, special: SpecialEntries) -> tuple[Housekeeping, ...]:
+def housekeeping(approvals: Approvals, keep_days: int, rare: RareEntries) -> tuple[Housekeeping, ...]:
     """The steps, in order. Rejections of plans are kept for `keep_days` days. Password policies are looked
     for where the run found one that goes: it has written accounts since."""
     return (
-        *((("", correct_policies),) if special.odd_policies else ()),
+        *((("", correct_policies),) if rare.odd_policies else ()),
         (ATTEMPTS, forget_old_attempts),
         (REQUESTS, forget_old_requests),
         (APPROVALS, partial(forget_old_approvals, rules=approvals, keep_days=keep_days)),
     )
 
 
-def after_merges(run: Run, store: AccountStore) -> SpecialEntries:
-    """The special entries, once the merges that a crash cut short are finished. Called before the plan is
+def after_merges(run: Run, store: AccountStore) -> RareEntries:
+    """The rare entries, once the merges that a crash cut short are finished. Called before the plan is
     made, which sees both accounts."""
     accounts = store.reader, store.directory, store.encoding, run.settings.password
-    special = read_special(*accounts)
-    if special.merging:
-        finish_merges(run, store, special.merging)
-        special = read_special(*accounts)
-    return special
+    rare = read_rare_entries(*accounts)
+    if rare.merging:
+        finish_merges(run, store, rare.merging)
+        rare = read_rare_entries(*accounts)
+    return rare
 
 
 def correct_policies(run: Run) -> int:

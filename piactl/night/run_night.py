@@ -42,7 +42,13 @@ from piactl.planning.run_state import RunState, run_state
 from piactl.planning.signed_plan_file import plan_document, plan_pieces, sealed
 from piactl.report.plan_text import apply_command
 from piactl.runs.apply_plan import Done, Progress, Stop, apply_work, made_already, refused
-from piactl.runs.approvals import ApprovalMissing, allow_rest, allow_same_plan, require_approval
+from piactl.runs.approvals import (
+    ApprovalMissing,
+    allow_rest,
+    allow_same_plan,
+    rejection_of,
+    require_approval,
+)
 from piactl.runs.begin_run import begin_run
 from piactl.runs.hooks import identity_notices, promise_notices
 from piactl.runs.known_server import written_elsewhere
@@ -93,7 +99,11 @@ def run_nightly(
     settings, unreadable = command.settings, command.unreadable
     folder = Path(settings.state_folder)
     night = NightDb(folder, rules.keys)
-    scans = scan_feeds(arguments, settings.sources, night.rows, settings.go_on, command.say)
+    try:
+        scans = scan_feeds(arguments, settings.sources, night.rows, settings.go_on, command.say)
+    except FeedRefused:
+        with begin_run(command, writer, locked=True):
+            raise  # and the record of the run says so
     with begin_run(command, writer, locked=True) as run:
         accounts = ManagedAccounts(writer, settings.directory, encoding(writer))
         store = AccountStore(
@@ -104,8 +114,8 @@ def run_nightly(
             lambda day: replace(rules, as_of=day),
             unreadable=unreadable,
         )
-        special = after_merges(run, store)
-        state = run_state(run.records, special, rules, unreadable)
+        rare = after_merges(run, store)
+        state = run_state(run.records, rare, rules, unreadable)
         check_date(run.order, state.memory.last, settings)
         state = _with_unwitnessed(run, state)
         _name_other_writers(run, state.memory.last)
@@ -158,7 +168,7 @@ def run_nightly(
             stop=stop,
             brief=True,
             tell=night.confirm,
-            housekeeping=housekeeping(rules.policy.approvals, settings.keep_runs_days, special),
+            housekeeping=housekeeping(rules.policy.approvals, settings.keep_runs_days, rare),
         )
         done.without_feeds, done.drift_waits = made.refused, waits
         if not done.stopped:
@@ -209,7 +219,7 @@ def _with_unwitnessed(run: Run, state: RunState) -> RunState:
     try:
         watched = watch(run.writer, directory, journal, began_at(last.run), since_line)
         changed = {uid: dict(marks) for uid, marks in watched.devices.items()}
-        for uid in state.special.at_no_device if first is not None else ():
+        for uid in state.rare.at_no_device if first is not None else ():
             changed.setdefault(uid, {})[NO_DEVICE] = Phrase("it is where suspended accounts are linked")
     except PiactlError as error:
         why = Phrase("warning: writes without the journal cannot be looked for: {error}", error=str(error))
@@ -295,7 +305,12 @@ def _check_guards(run: Run, ready: ReadyPlan, file: Path) -> None:
     broken = counted(len(refusals), "guard is broken", "guards are broken")
     which = joined(refusal.words for refusal in refusals)
     message = Phrase("{broken}; nothing was written. The plan is kept in {file}", broken=broken, file=file)
-    raise RefusedPlan(message, Phrase("{broken}: {which}", broken=broken, which=which), ready, file)
+    note: str = Phrase("{broken}: {which}", broken=broken, which=which)
+    rejected = rejection_of(run, ready)
+    if rejected is not None:
+        run.say(rejected.words)
+        note = joined([rejected.words, note], "{first}\n{second}")
+    raise RefusedPlan(message, note, ready, file)
 
 
 def _refused_facts(ready: ReadyPlan) -> dict[str, object]:

@@ -38,7 +38,7 @@ from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import BASE, is_sealed
 from piactl.directory.store.devices import device_deletions
 from piactl.directory.store.find_drift import Drifted
-from piactl.directory.store.special_entries import SpecialEntries
+from piactl.directory.store.rare_entries import RareEntries
 from piactl.phrase import Phrase
 from piactl.planning.account_index import AccountIndex, ManagedAccounts
 from piactl.planning.drift_by_rules import drift_of, held_words, resolved
@@ -304,14 +304,12 @@ class PlanRows:
         ]
 
 
-def devices_at_no_device(
-    special: SpecialEntries, unwitnessed: Mapping[str, Mapping[str, str]]
-) -> Iterator[Write]:
+def devices_at_no_device(rare: RareEntries, unwitnessed: Mapping[str, Mapping[str, str]]) -> Iterator[Write]:
     """The deletions of devices that have the name to which suspended accounts are linked."""
     if not any(NO_DEVICE in marks for marks in unwitnessed.values()):
         return
     reason = Phrase("no device may have the name to which suspended accounts are linked")
-    for uid, write in special.at_no_device.items():
+    for uid, write in rare.at_no_device.items():
         yield write.with_reason(uid, (Kind.UPDATE.value,), reason)
 
 

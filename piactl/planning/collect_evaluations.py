@@ -149,7 +149,7 @@ class Planning:
         self._late: list[_Late] = []
         """Those that claim no name, or that have an entry."""
         self.owners: dict[str, str] = {}
-        self.table.add(devices_at_no_device(state.special, self.memory.unwitnessed))
+        self.table.add(devices_at_no_device(state.rare, self.memory.unwitnessed))
 
     # one batch
 
@@ -434,7 +434,7 @@ class Planning:
         in_sources = {one.source: one.people for one in facts if one.full} if several else {}
         cases = dict(sorted(self.cases.items()))
         order = {name: place for place, name in enumerate(self.sources)}
-        devices = device_drift(*self.accounts[:2], self.state.special.foreign_devices)
+        devices = device_drift(*self.accounts[:2], self.state.rare.foreign_devices)
         vanished = vanished_drift(self.accounts, memory.vanished)
         drift = sorted([*self.drift, *vanished, *devices], key=lambda one: one.rank)
         plan = Plan(

@@ -15,7 +15,7 @@ from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.state_between_runs import Memory, SourceMemory, Waiting
 from piactl.core.rules.desired_account import MATRICULE
 from piactl.core.rules.feed_absences import PostName
-from piactl.directory.store.special_entries import SpecialEntries
+from piactl.directory.store.rare_entries import RareEntries
 from piactl.feed.feed_result import Feed
 from piactl.phrase import Phrase, joined
 from piactl.planning.account_index import AccountIndex
@@ -149,11 +149,11 @@ def _joined(before: Person, person: Person) -> tuple[Person, list[str]]:
     return replace(joined, assignments=tuple(posts.values()), lines=tuple(lines)), contradictions
 
 
-def linked_matricules(special: SpecialEntries) -> LinkedMatricules:
+def linked_matricules(rare: RareEntries) -> LinkedMatricules:
     """The people with several matricules."""
     first: dict[str, str] = {}
     unnamed: dict[str, str] = {}
-    for matricule, further in special.linked:
+    for matricule, further in rare.linked:
         for other in further:
             (unnamed if digest_key_id(other) else first)[other] = matricule
     return LinkedMatricules(first, unnamed)

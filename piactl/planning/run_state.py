@@ -11,7 +11,8 @@ from piactl.core.rules.desired_account import Rules
 from piactl.directory.probe.schema_check import refuse_older_server
 from piactl.directory.store.account_list import Listed, account_list_in
 from piactl.directory.store.base_digest import LAYOUT
-from piactl.directory.store.records import (
+from piactl.directory.store.rare_entries import RareEntries, read_rare_entries
+from piactl.directory.store.record_entries import (
     CASES,
     LISTS,
     SOURCES,
@@ -20,7 +21,6 @@ from piactl.directory.store.records import (
     UnreadableRecords,
     read_records,
 )
-from piactl.directory.store.special_entries import SpecialEntries, read_special
 from piactl.directory.store.state_records import Remembered, memory_in
 from piactl.planning.account_index import ManagedAccounts
 from piactl.planning.linked_matricules import LinkedMatricules, linked_matricules
@@ -39,7 +39,7 @@ class RunState:
     """The names that lost runs gave, each with what tells its first owner."""
     drift_waits: bool = False
     """Whether what other programs changed stays, because a guard of drift is broken."""
-    special: SpecialEntries = field(default_factory=SpecialEntries, repr=False)
+    rare: RareEntries = field(default_factory=RareEntries, repr=False)
     slips: Slips = field(default_factory=dict)
     """The matricules in the feeds that differ from known ones only by leading zeros, with the known ones."""
 
@@ -66,14 +66,12 @@ def read_run_state(accounts: ManagedAccounts, rules: Rules, unreadable: Unreadab
     refuse_older_server(accounts.reader)
     state = accounts.directory.state
     records = read_records(accounts.reader, state, SOURCES, WAITING, beginning=(CASES, LISTS))
-    return run_state(records, read_special(*accounts), rules, unreadable)
+    return run_state(records, read_rare_entries(*accounts), rules, unreadable)
 
 
-def run_state(
-    records: Records, special: SpecialEntries, rules: Rules, unreadable: UnreadableRecords
-) -> RunState:
+def run_state(records: Records, rare: RareEntries, rules: Rules, unreadable: UnreadableRecords) -> RunState:
     """The state for a run from these records and accounts. Raises what `memory_in` raises."""
     remembered = memory_in(records, rules.keys, unreadable)
     account_list = account_list_in(records, unreadable)
     listed, owners = dict(account_list.accounts()), account_list.first_owners()
-    return RunState(remembered, linked_matricules(special), listed, owners, special=special)
+    return RunState(remembered, linked_matricules(rare), listed, owners, rare=rare)

@@ -48,11 +48,11 @@ def _service_lines(view: View, file: str) -> Iterator[str]:
     yield _line("policy", f"{file}:{view['line']}")
     if view["when"]:
         yield _line("when", condition(view["when"]))
-    yield f"  {translate(Phrase('given by the profiles'))}"
+    yield "  " + translate(Phrase("given by the profiles"))
     for entry in view["given_by"]:
         yield _entry(entry["name"], entry, condition(entry["when"]))
     if view["positions"]:
-        yield f"  {translate(Phrase('and the positions'))}"
+        yield "  " + translate(Phrase("and the positions"))
         for entry in view["positions"]:
             yield _entry(entry["name"], entry, _leaves(entry))
 
@@ -97,7 +97,7 @@ def _profile_lines(view: View, file: str) -> Iterator[str]:
         before = ", ".join(view["tried_before"])
         yield _line("after", Phrase("none of these fits: {profiles}", profiles=before))
     yield _line("policy", f"{file}:{view['line']}")
-    yield f"  {translate(Phrase('gives the services'))}"
+    yield "  " + translate(Phrase("gives the services"))
     for entry in view["services"]:
         words = [entry["label"]]
         if entry["scope"] == "establishment":

@@ -35,7 +35,14 @@ def status_text(view: View) -> str:
         ("approvals", _lines([*_approvals(view["approvals"])])),
         (
             "waiting",
-            _lines([*_refused(view["refused_plan"]), *_waiting(view["waiting"]), *_held(view["runs"])])
+            _lines(
+                [
+                    *_refused_feeds(view["refused_feeds"]),
+                    *_refused(view["refused_plan"]),
+                    *_waiting(view["waiting"]),
+                    *_held(view["runs"]),
+                ]
+            )
             or [Phrase("nothing")],
         ),
         (Phrase("end soon"), _lines([*_ending(view)])),
@@ -151,6 +158,15 @@ def _approvals(answers: Sequence[View]) -> Iterator[tuple[str, ...]]:
         if not until:
             verdict = Phrase("rejected by {by}", by=by)
         yield Phrase("plan {plan}", plan=answer["plan"][:12]), verdict, answer["reason"]
+
+
+def _refused_feeds(refused: View | None) -> Iterator[tuple[str, str]]:
+    """The feeds that the last run refused."""
+    if refused:
+        for feed in refused["feeds"]:
+            why = ", ".join(feed["why"])
+            see = f"piactl runs show {refused['run']}"
+            yield Phrase("feed {file} refused: {why}", file=feed["file"], why=why), see
 
 
 def _refused(plan: View | None) -> Iterator[tuple[str, str]]:

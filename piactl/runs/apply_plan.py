@@ -21,7 +21,7 @@ from piactl.directory.dn import normal_dn, parted
 from piactl.directory.interfaces import Outcome, RawEntry, WriteResult, write_one
 from piactl.directory.store.account_entries import account_dn, written_after
 from piactl.directory.store.account_list import account_list_writes
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     DATA,
     UnreadableRecord,
     dumps,
@@ -387,13 +387,11 @@ def _check_written(run: Run, result: WriteResult) -> None:
         return
     dn = result.write.dn
     if result.write.op == "delete" and result.outcome is Outcome.FAILED:
-        advice = "delete what stands below it, then the entry"
-        run.unreadable.add(
-            UnreadableRecord(dn, f"the record is over and cannot be deleted ({result.message})", advice)
-        )
+        why = Phrase("the record is over and cannot be deleted ({message})", message=result.message)
+        run.unreadable.add(UnreadableRecord(dn, why, Phrase("delete what stands below it, then the entry")))
     elif (entry := run.writer.read(dn, ["objectClass"])) is not None and not is_record(entry):
-        why = "another entry is where piactl's record belongs, which was not written"
-        run.unreadable.add(UnreadableRecord(dn, why, "delete it"))
+        why = Phrase("another entry is where piactl's record belongs, which was not written")
+        run.unreadable.add(UnreadableRecord(dn, why, Phrase("delete it")))
     else:
         raise unwritten(dn, result)
 

@@ -33,7 +33,7 @@ from piactl.core.plan.state_between_runs import RunStatus
 from piactl.core.plan.write import Write
 from piactl.directory.dn import child, same_dn
 from piactl.directory.interfaces import Outcome, RawEntry, Reader
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     APPROVALS,
     AUTHORS,
     Record,
@@ -44,7 +44,7 @@ from piactl.directory.store.records import (
     read_records,
     set_record,
 )
-from piactl.directory.store.run_records import read_runs
+from piactl.directory.store.run_records import is_undone, read_runs
 from piactl.directory.store.sealed_records import SealedRecords
 from piactl.directory.store.state_records import last_in
 from piactl.directory.store.typed_records import LAYOUTS, Form, Layout
@@ -171,7 +171,7 @@ def _problem(done: Done) -> str:
 def _check_answer(
     run: Run, ready: ReadyPlan, rules: Approvals, records: ApprovalRecords, operator: str
 ) -> None:
-    if not reasons(ready.plan, rules) and not rejection(ready.plan, ready.fingerprint, records.all()):
+    if not reasons(ready.plan, rules) and rejection_of(run, ready) is None:
         raise PiactlError(Phrase("this plan needs no other person: piactl apply PLAN"))
     last = last_in(run.records, run.unreadable)
     made = check_plan_fits(ready, run.settings, run.order.policy, last)
@@ -181,6 +181,56 @@ def _check_answer(
         raise ApprovalMissing(
             Phrase("{operator} made this plan, so another person has to approve it", operator=operator)
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A plan that cannot be applied: `no` is the answer that rejects it, or the feeds `files` of it."""
+
+    no: Approval
+    files: Sequence[str]
+
+    @property
+    def words(self) -> Phrase:
+        """Who rejected what, when and why."""
+        return Phrase(
+            "{by} rejected {what} at {time} UTC: {reason}",
+            by=self.no.by,
+            what=joined(self.files, "{first} and {second}") or Phrase("this plan"),
+            time=f"{self.no.at:%Y-%m-%d %H:%M}",
+            reason=self.no.reason,
+        )
+
+
+def rejection_of(run: Run, ready: ReadyPlan) -> Rejected | None:
+    """The rejection of a plan, or of a feed of it that was not applied; None if it may be applied."""
+    approvals = _records(run).all()
+    return _rejected(ready, approvals, _runs(run) if approvals else ())
+
+
+def _rejected(ready: ReadyPlan, approvals: Collection[Approval], runs: Sequence[Record]) -> Rejected | None:
+    applied = _applied_feeds(runs)
+    no = rejection(ready.plan, ready.fingerprint, approvals, applied)
+    if no is None:
+        return None
+    of_plan = no.plan == ready.fingerprint
+    feeds = [] if of_plan else [feed for feed in ready.plan.basis.feeds if feed.digest in no.feeds]
+    return Rejected(no, [feed.file for feed in feeds if feed.digest not in applied])
+
+
+def _runs(run: Run) -> list[Record]:
+    return read_runs(run.writer, run.settings.directory.state, run.unreadable, run.now())
+
+
+def _applied_feeds(runs: Collection[Record]) -> set[str]:
+    """The digests of the feeds that runs applied, and no undo took back."""
+    ids = {record["run"]: record for record in runs}
+    return {
+        feed["digest"]
+        for record in runs
+        if record["status"] in (RunStatus.DONE, RunStatus.PARTLY) and not is_undone(record, ids)
+        for feed in record.get("feeds", [])
+    }
 
 
 def require_approval(
@@ -202,8 +252,7 @@ def require_approval(
     records = _records(run)
     approvals = records.all()
     # almost no night has an approval, and a year of runs has many records
-    state = run.settings.directory.state
-    runs = read_runs(run.writer, state, run.unreadable, run.now()) if approvals else []
+    runs = _runs(run) if approvals else []
     others = [record for record in runs if record["run"] != run.order.run]
     request = ApplyRequest(
         plan=ready.plan,
@@ -212,19 +261,18 @@ def require_approval(
         used=_used(others),
         later=_of_other_plans(others, ready.fingerprint),
     )
-    no = rejection(ready.plan, ready.fingerprint, approvals)
-    if run.order.break_glass and (why or no):
-        _break_glass(run, ready, [*why, *([Phrase("was rejected by {by}", by=no.by)] if no else [])])
+    rejected = _rejected(ready, approvals, runs)
+    if run.order.break_glass and (why or rejected):
+        by = [Phrase("was rejected by {by}", by=rejected.no.by)] if rejected else []
+        _break_glass(run, ready, [*why, *by])
         return
-    if no is not None:
+    if rejected is not None:
         raise ApprovalMissing(
             Phrase(
-                "{by} rejected this plan, or a feed of it, at {time} UTC: {reason}\n"
+                "{rejected}\n"
                 "Nothing was written. Make a plan from a corrected feed, or another person approves this "
                 "one: {command}",
-                by=no.by,
-                time=f"{no.at:%Y-%m-%d %H:%M}",
-                reason=no.reason,
+                rejected=rejected.words,
                 command=f"piactl approve {shlex.quote(file)} {REASON}",
             )
         )
@@ -309,15 +357,20 @@ def open_approvals(
     now: datetime,
     hours: int,
 ) -> Iterator[dict[str, Any]]:
-    """The approvals that still serve their plan, and all rejections, as rows to show. `runs` are all runs of
-    the directory."""
-    used = _used(runs)
-    for approval in read_approvals(reader, settings.directory, keys, unreadable).all():
+    """The approvals that still serve their plan, and the rejections that still stop a plan, as rows to show.
+    `runs` are all runs of the directory."""
+    used, applied = _used(runs), _applied_feeds(runs)
+    approvals = read_approvals(reader, settings.directory, keys, unreadable).all()
+    last = {approval.plan: approval for approval in approvals}
+    for approval in approvals:
         until = approval.at + timedelta(hours=hours)
         over = approval.name in used or any(
             start > approval.at for start in _of_other_plans(runs, approval.plan)
         )
-        if not approval.approved or (now < until and not over):
+        if not approval.approved:
+            # it was approved after all, or what it is about was applied
+            over = last[approval.plan].approved or bool(approval.feeds and applied >= {*approval.feeds})
+        if not over and (now < until or not approval.approved):
             yield {
                 "plan": approval.plan,
                 "verdict": "approved" if approval.approved else "rejected",
@@ -398,6 +451,10 @@ def _allow(run: Run, first: str, refusals: Sequence[Refusal]) -> None:
     allowed = {refusal.kind: refusal.total for refusal in refusals}
     run.order = replace(run.order, allowed={**run.order.allowed, **allowed})
     kinds = ", ".join(f"{kind}={number}" for kind, number in sorted(allowed.items()))
-    words = f"goes on with the rest of run {first}, which was approved and interrupted: {kinds}"
+    words = Phrase(
+        "goes on with the rest of run {first}, which was approved and interrupted: {kinds}",
+        first=first,
+        kinds=kinds,
+    )
     run.journal.note(words)
     run.say(words)

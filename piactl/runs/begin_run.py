@@ -15,7 +15,7 @@ from piactl.core.plan.state_between_runs import RunStatus, ServerIdentity
 from piactl.directory import filters
 from piactl.directory.interfaces import Writer
 from piactl.directory.probe.schema_check import refuse_older_server
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     CASES,
     LISTS,
     RUNS,

@@ -8,12 +8,13 @@ from datetime import timedelta
 
 from piactl.directory.dn import first_pair, normal_dn, parted
 from piactl.directory.interfaces import Outcome, RawEntry
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     RUNS,
     UnreadableRecord,
     is_record,
     set_record,
 )
+from piactl.phrase import Phrase
 from piactl.runs.run import Run
 
 
@@ -49,6 +50,6 @@ def _deleted(run: Run, dn: str) -> bool:
     if result is None:
         return False
     if result.outcome is Outcome.FAILED:
-        why = f"the record is old and cannot be deleted ({result.message})"
-        run.unreadable.add(UnreadableRecord(dn, why, "delete the entries below it"))
+        why = Phrase("the record is over and cannot be deleted ({message})", message=result.message)
+        run.unreadable.add(UnreadableRecord(dn, why, Phrase("delete what stands below it, then the entry")))
     return result.outcome in (Outcome.APPLIED, Outcome.UNCHANGED)

@@ -127,7 +127,8 @@ def _said(settings: Settings, say: Say) -> Iterator[None]:
     except PiactlError as error:
         say(Phrase("the hooks were not called: {why}", why=str(error)))
     except OSError as error:
-        say(Phrase("the hooks were not called: {why}", why=f"{cursors_file(settings)}: {error.strerror}"))
+        why = Phrase("{name}: {text}", name=cursors_file(settings), text=system_words(error))
+        say(Phrase("the hooks were not called: {why}", why=why))
 
 
 def _begin(settings: Settings) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime
 from piactl.core.journal_line import Anchor, Head, journal_owner
 from piactl.core.model.settings import Settings
 from piactl.directory.interfaces import Reader
-from piactl.directory.store.records import UnreadableRecords, instant_of
+from piactl.directory.store.record_entries import UnreadableRecords, instant_of
 from piactl.directory.store.run_records import read_runs, records_of
 from piactl.journal import Verification
 from piactl.journal.append_file import alive_runs

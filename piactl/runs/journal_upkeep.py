@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from piactl.core.journal_line import CLOSED, Anchor, journal_owner
 from piactl.core.model.settings import Settings
 from piactl.directory.interfaces import Reader, Writer
-from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.record_entries import UnreadableRecords
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
 from piactl.host.caller import this_user
 from piactl.host.private_files import sync_folder

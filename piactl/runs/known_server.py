@@ -19,7 +19,14 @@ from piactl.directory.dn import first_pair, normal_dn, under
 from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.store.account_entries import IN_ACCOUNTS, UUID
 from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
-from piactl.directory.store.records import OF_TREE, Places, Record, Records, UnreadableRecords, read_by_name
+from piactl.directory.store.record_entries import (
+    OF_TREE,
+    Places,
+    Record,
+    Records,
+    UnreadableRecords,
+    read_by_name,
+)
 from piactl.directory.store.run_records import read_runs, records_of, run_in
 from piactl.directory.store.state_records import last_in
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable

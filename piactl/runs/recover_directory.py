@@ -26,7 +26,7 @@ from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.open import open_reader
 from piactl.directory.store.account_entries import account_dn
 from piactl.directory.store.account_list import keep_name_writes
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     DATA,
     IN_RECORD,
     RUNS,
@@ -106,13 +106,15 @@ def recovery_report(
         for run in lost
     ]
     feeds = feeds_to_apply(reader, lost, settings, keys, unreadable) if lost else []
+    ids = {run.run for run in lost}
     return {
         "older": joined(why, "{first}\n{second}") or None,
         "first_on": last_host if last_host != host else None,
         "writes": _lacking_writes(reader, settings, unreadable),
         "runs": runs,
         "feeds": [dict(feed) for feed in feeds],
-        "by_hand": [command for run in runs if (command := _by_hand(run, {lost.run for lost in lost}))],
+        # one that was given again after an earlier restore is there twice
+        "by_hand": list(dict.fromkeys(command for run in runs if (command := _by_hand(run, ids)))),
     }
 
 
@@ -122,7 +124,7 @@ _OF_PLANS = ("nightly", "apply", "recover")
 def _by_hand(run: Mapping[str, Any], lost: Collection[str]) -> str:
     """The command of a lost run of `lost`, for somebody to give it again; "" if it applied a plan, undid a
     lost run, or if the directory has what it wrote. Names from stdin are those of the accounts that it
-    wrote."""
+    wrote; passwords are asked for and shown on the terminal, and no longer read from stdin or printed."""
     words = [*run["command"][1:]]
     if words[:1] == ["--config"]:
         words = words[2:]
@@ -132,6 +134,9 @@ def _by_hand(run: Mapping[str, Any], lost: Collection[str]) -> str:
         return ""
     at = words.index("-") if "-" in words[:3] else 0  # further on it is the value of an option
     words[at : at + 1] = dict.fromkeys(again) if at else words[:1]
+    while "-" in words:
+        at = words.index("-")
+        words[at - 1 : at + 1] = []
     return shlex.join(["piactl", *words])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from piactl.core.acts import ActRefused
 from piactl.core.plan.recent_losses import losses_until, taken_until
 from piactl.directory.interfaces import Reader, Writer
-from piactl.directory.store.records import UnreadableRecords, parsed, replace_record
+from piactl.directory.store.record_entries import UnreadableRecords, parsed, replace_record
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import LAST_RUN
 from piactl.directory.store.typed_records import to_json

@@ -14,7 +14,7 @@ from piactl.core.plan.write import Write
 from piactl.directory.interfaces import Writer
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.event_facts import event_facts
-from piactl.directory.store.records import Places, Records, UnreadableRecords
+from piactl.directory.store.record_entries import Places, Records, UnreadableRecords
 from piactl.directory.store.run_records import put_run_record
 from piactl.errors import JournalUnusable, PiactlError
 from piactl.journal import Intent, Journal, Order
@@ -189,7 +189,7 @@ def journal_reading(run: CommandRun, identity: IdentityName, kind: str, uids: Se
             journal.end({"read": len(uids)})
     except JournalUnusable as error:
         raise JournalUnusable(
-            f"{error}\nPrivate data are shown only where the journal can record it"
+            Phrase("{error}\nPrivate data are shown only where the journal can record it", error=str(error))
         ) from None
 
 

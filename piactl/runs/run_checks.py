@@ -27,7 +27,7 @@ from piactl.core.plan.write import Write
 from piactl.directory.interfaces import Outcome, Reader, Writer
 from piactl.directory.probe.schema_check import lacking, read_subschema
 from piactl.directory.store.account_entries import IN_ACCOUNTS
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     Places,
     Record,
     Records,

@@ -20,7 +20,7 @@ from piactl.core.plan.write import Write
 from piactl.directory.client.result_codes import NO_RIGHT
 from piactl.directory.dn import same_dn
 from piactl.directory.interfaces import Outcome, RawEntry, Writer, WriteResult
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     DATA,
     LOCK_CLASS,
     LOCK_WRITER,

@@ -10,7 +10,7 @@ from piactl.core.plan.write import Write
 from piactl.core.text import utc_instant
 from piactl.directory.interfaces import Outcome, Writer, WriteResult, write_one
 from piactl.directory.store.account_entries import CSN
-from piactl.directory.store.records import DATA, Places, dumps, foreign_entry, is_record, new_record
+from piactl.directory.store.record_entries import DATA, Places, dumps, foreign_entry, is_record, new_record
 from piactl.errors import PiactlError, UnsafePlan
 from piactl.phrase import Phrase, joined
 
@@ -125,5 +125,9 @@ def stamp_clock(writer: Writer, state: str, now: Callable[[], datetime]) -> Stam
     if entry is not None and not is_record(entry):
         raise foreign_entry(dn)
     raise PiactlError(
-        f"{dn}: the record that shows the clock of the server cannot be written: {result.message}"
+        Phrase(
+            "{dn}: the record that shows the clock of the server cannot be written: {why}",
+            dn=dn,
+            why=result.message,
+        )
     )

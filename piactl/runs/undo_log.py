@@ -15,7 +15,7 @@ from piactl.directory.dn import normal_dn
 from piactl.directory.interfaces import Reader
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.base_digest import BASE
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     DATA,
     IN_RECORD,
     RUNS,

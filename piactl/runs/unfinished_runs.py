@@ -10,7 +10,7 @@ from typing import Any
 
 from piactl.core.plan.state_between_runs import RunStatus
 from piactl.directory.interfaces import Reader
-from piactl.directory.store.records import DATA, RUNS, Record, UnreadableRecords, replace_record
+from piactl.directory.store.record_entries import DATA, RUNS, Record, UnreadableRecords, replace_record
 from piactl.directory.store.run_records import MARK, put_run_record, read_run, read_runs
 from piactl.directory.store.state_records import LAST_RUN
 from piactl.directory.store.typed_records import to_json

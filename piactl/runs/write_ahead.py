@@ -15,6 +15,7 @@ from piactl.core.plan.write import Write, WriteState
 from piactl.directory.interfaces import Outcome, Reader, WriteResult
 from piactl.errors import PiactlError, ReplyLost
 from piactl.journal import Intent, Settlement, state_of_intent
+from piactl.phrase import Phrase
 from piactl.runs.run import Run
 
 BATCH = 100
@@ -67,10 +68,10 @@ class JournalledWriting:
                     yield write, result
         except PiactlError as error:
             doubtful = error.doubtful if isinstance(error, ReplyLost) else ()
-            self.unmade = self._end("not made: the run had to end", doubtful)
+            self.unmade = self._end(Phrase("not made: the run had to end"), doubtful)
             self._journalled(())
             raise
-        self._end("not made: the run was stopped")
+        self._end(Phrase("not made: the run was stopped"))
         self._journalled(())
 
     def _intended(self, writes: Iterator[Write]) -> Iterator[Write]:
@@ -116,6 +117,6 @@ def read_back(reader: Reader, intents: Sequence[Intent], keys: DigestKeys) -> li
     settlements = []
     for intent in intents:
         now, _ = state_now(reader, intent, keys)
-        message = f"read back after run {intent.run}: {now.value}"
+        message = Phrase("read back after run {run}: {state}", run=intent.run, state=now.value)
         settlements.append(Settlement(intent.seq, _OUTCOMES.get(now, "conflict"), message))
     return settlements

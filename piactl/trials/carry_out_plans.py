@@ -11,7 +11,7 @@ from piactl.core.plan.recent_losses import losses_without
 from piactl.directory.interfaces import Changeable, Outcome, search_each
 from piactl.directory.simulated_writes import SimulatedWrites
 from piactl.directory.store.account_entries import CSN, account_filters
-from piactl.directory.store.records import DATA, Places, must, replace_record, stored
+from piactl.directory.store.record_entries import DATA, Places, must, replace_record, stored
 from piactl.directory.store.typed_records import to_json
 from piactl.planning.account_index import ManagedAccounts
 from piactl.planning.night_db import NightDb

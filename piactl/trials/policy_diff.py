@@ -9,7 +9,7 @@ from piactl.core.plan.plan import Plan
 from piactl.core.rules.desired_account import Rules
 from piactl.directory.simulated_writes import SimulatedWrites
 from piactl.directory.store.attribute_map import Encoding
-from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.record_entries import UnreadableRecords
 from piactl.planning.account_index import ManagedAccounts
 from piactl.planning.build_plan import build_plan
 from piactl.planning.load_feeds import ScannedFeeds

@@ -43,7 +43,7 @@ from piactl.directory.store.account_list import account_list_writes
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.directory_copy import DirectoryCopy, copied_settings
-from piactl.directory.store.records import UnreadableRecords, must
+from piactl.directory.store.record_entries import UnreadableRecords, must
 from piactl.directory.store.typed_records import to_json
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan, UsageError, system_words
 from piactl.feed.formats.canonical_rows import file_order

@@ -45,7 +45,7 @@ from piactl.core.plan.write import Write
 from piactl.core.rules.desired_account import Subject, desired_account
 from piactl.directory.simulated_writes import SimulatedWrites
 from piactl.directory.store.account_entries import account_dn, account_write
-from piactl.directory.store.records import DATA, Places, record_write
+from piactl.directory.store.record_entries import DATA, Places, record_write
 from piactl.directory.store.typed_records import to_json
 from piactl.feed.read_feed import read_feed
 from piactl.planning.account_index import census_of

@@ -21,7 +21,7 @@ from tests.outside import Exit, run
 from tests.story.academy import Academy, Ran, prepared
 from tests.story.feeds import MICHELIS
 
-from .conditions import CLAIRE, IDA, LATER, UNTIL, WHY, load
+from .command_cases import CLAIRE, IDA, LATER, UNTIL, WHY, load
 
 PIECES = (
     "\x1b[2J", "\x1b]0;title\x07", "\x9b31m", "\x85", "\x00", "\x7f", "\u202e", "\u2066", "\u200b",

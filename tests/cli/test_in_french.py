@@ -15,8 +15,8 @@ from piactl.errors import Exit
 from tests.story.academy import Academy, Ran
 from tests.story.phones import verified
 
-from .conditions import CASES, CLAIRE, WHY, filled
-from .test_conditions import command_of, loaded  # noqa: F401 - a fixture
+from .command_cases import CASES, CLAIRE, WHY, filled
+from .test_every_command import command_of, loaded  # noqa: F401 - a fixture
 
 CATALOGUE = Path(piactl.__file__).parent / "locale" / "fr" / "LC_MESSAGES" / "piactl.po"
 _WORD = re.compile(r"(?<![\w./@=-])[a-zA-Z]{2,}(?:'[st]\b)?(?![\w@=/]|\.\w|-\w)")
@@ -78,10 +78,9 @@ def test_no_command_prints_english(loaded: Academy, words: str) -> None:  # noqa
         for arguments, stdin, _, _ in case.wrong:
             asked = filled(arguments, loaded)
             ran = loaded.run(*asked, stdin=stdin)
-            if ("See: piactl" in ran.err and "--help" in ran.err) or ran.code == Exit.CONFIGURATION:
-                continue  # of the parser; of a file of YAML, which is quoted
             noticed += english_in(ran, loaded)
-            assert english_in(loaded.run_in_french(*asked, stdin=stdin), loaded, asked) == [], asked
+            said = loaded.run_in_french(*asked, stdin=stdin)
+            assert english_in(said, loaded, (*asked, "cases")) == [], asked  # a key of a file
         for arguments, stdin in case.before:
             assert loaded.run(*filled(arguments, loaded), stdin=stdin).code == 0
         if words in ("otp suspend", "otp resume"):
@@ -100,3 +99,9 @@ def test_no_command_prints_english(loaded: Academy, words: str) -> None:  # noqa
     finally:
         if words.startswith("sandbox"):
             loaded.run("sandbox", "stop", "--dir", loaded.folder / "new")
+
+
+def test_what_the_system_says_of_a_file_is_french(loaded: Academy) -> None:  # noqa: F811
+    asked = ("--config", "x" * 300, "status")
+    assert "nom de fichier trop long" in (ran := loaded.run_in_french(*asked)).err
+    assert english_in(ran, loaded, asked) == []

@@ -16,7 +16,7 @@ from tests.outside import Exit
 from tests.remembered import open_parents
 from tests.story.academy import Academy, Ran
 
-from .conditions import CLAIRE, WHY, load
+from .command_cases import CLAIRE, WHY, load
 from .streams import Forks, forking_for_others
 
 Run = Callable[..., Ran]

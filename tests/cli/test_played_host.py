@@ -114,8 +114,8 @@ def deliver(host: DebianHost, day: date, ended: int = 0) -> str:
     return f"/srv/piactl/feeds/{name}"
 
 
-def installed(host: DebianHost) -> None:
-    host.root(f"cd /root; {block(PAGE, 'apt install ./')}", DEBIAN_FRONTEND="noninteractive")
+def installed(host: DebianHost) -> str:
+    return host.root(f"cd /root; {block(PAGE, 'apt install ./')}", DEBIAN_FRONTEND="noninteractive")
 
 
 def trusted(host: DebianHost) -> None:
@@ -149,7 +149,7 @@ def test_the_recommended_set_up_is_played(hosts: Network) -> None:
 
 def directory_is_set_up(host: DebianHost) -> None:
     """The package, a new directory, TLS, roles."""
-    installed(host)
+    assert "next: step 2 of /usr/share/doc/piactl/docs/administration.md" in installed(host)
     host.root("visudo -c")
     host.root(
         "cd /usr/share; ls man/man1/piactl.1.gz /etc/logrotate.d/piactl bash-completion/completions/piactl"
@@ -312,9 +312,14 @@ def first_passwords(host: DebianHost, desk: DebianHost) -> None:
 def restore(host: DebianHost, second: DebianHost) -> None:
     """From before a lock: one person of each host accepts the loss, and everything goes on."""
     lock = ("piactl", "account", "lock", CLAIRE, *WHY, "--yes")
-    host.root(f"cd /root; {block(PAGE, '(umask')}")
+    copy = {"2026-11-30": "$(date +%F)"}
+    loaded = block(PAGE, "copy=", **copy)
+    assert host.tries(loaded).returncode != Exit.DONE, "there is no copy yet"
+    assert host.types("anne", "piactl", "status").returncode == Exit.DONE, "and nothing is lost"
+    host.root(block(PAGE, "install -d -m 0700 /var/backups"))
+    host.root(r"sed 's/^[^a-z]*root //; s/\\%/%/g' /etc/cron.d/piactl-backup | sh -e")
     assert host.types("anne", *lock).returncode == Exit.DONE
-    host.root(f"cd /root; {block(PAGE, 'systemctl stop piactl-nightly.timer')}")
+    host.root(loaded)
     done = host.night()
     assert done.returncode == Exit.OLDER, done
     done = as_printed(host, "anne", done, "recover")

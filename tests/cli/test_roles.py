@@ -18,7 +18,7 @@ from piactl.host.secret_files import identity_password
 from piactl.report.why_text import said_text
 from tests.story.academy import Academy
 
-from .conditions import CASES, CLAIRE, WHY, filled, load
+from .command_cases import CASES, CLAIRE, WHY, filled, load
 from .unix_host import Host, unix_host
 
 TOP = Path(__file__).parents[2]

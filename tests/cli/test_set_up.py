@@ -13,8 +13,8 @@ import pytest
 
 from tests.story.academy import Academy
 
-from .conditions import load
-from .pages import blocks
+from .command_cases import load
+from .pages import block, blocks
 from .unix_host import EXAMPLES, Host, unix_host
 
 pytestmark = pytest.mark.long
@@ -169,6 +169,35 @@ def test_a_new_directory_for_a_slapd_without_a_configuration(host: Host) -> None
     assert 'by peername.ip=192.0.2.10 break by peername.path="/var/run/slapd/ldapi"' in re.sub(
         r" +", " ", rules
     )
+
+
+# ---- back up and restore
+
+
+def test_the_restore_of_the_page_needs_its_copy(host: Host) -> None:
+    """Without it the server goes on as it is; with it, what is there is moved aside first."""
+    code, said = new_directory(host, "ou=ac-amiens,ou=education,o=gouv,c=fr", "o=gouv,c=fr")
+    assert code == 0, said
+    page = "administration.md"
+    restore = block(page, "copy=", **{"2026-11-30": "$(date +%F)"})
+    entries = "slapcat -b o=gouv,c=fr | grep -c ^dn:"
+    number = host.root(entries)
+    answers = "ldapsearch -Q -LLL -Y EXTERNAL -H ldapi:/// -b o=gouv,c=fr -s base 1.1"
+    database = "cd /var/lib/ldap; sha256sum data.mdb; ls -A"
+    before = host.root(database)
+    assert host.tries(restore).returncode != 0
+    assert host.root(f"{answers}; {database}").endswith(before)
+
+    host.root(f"mkdir -p /etc/cron.d; {block(page, 'install -d -m 0700 /var/backups')}")
+    # as cron takes the line
+    host.root(r"sed 's/^[^a-z]*root //; s/\\%/%/g' /etc/cron.d/piactl-backup | sh -e")
+    assert host.root("stat -c '%a %U' /var/backups/piactl/*").split() == ["600", "root"]
+    for times in (1, 2):
+        host.root(restore)
+        assert host.root(entries) == number
+        assert len(host.root("ls -d /var/lib/ldap/before.*/data.mdb").split()) == times
+    assert "dn: o=gouv,c=fr" in host.root(answers)
+    assert host.root("find /var/lib/ldap ! -user openldap") == ""
 
 
 # ---- TLS

@@ -16,7 +16,7 @@ import pytest
 from tests.outside import Exit
 from tests.story.academy import Academy
 
-from .conditions import CLAIRE, IDA, NUMEN, TODAY, WHY
+from .command_cases import CLAIRE, IDA, NUMEN, TODAY, WHY
 from .unix_host import Host, load_with_matching_key, unix_host
 
 pytestmark = pytest.mark.long

@@ -17,8 +17,8 @@ from piactl.core.text import search_words
 from piactl.translation import in_french, read_word
 from tests.story.academy import Academy
 
-from .conditions import CLAIRE, IDA, TODAY, UNTIL, WHY
-from .test_conditions import shared  # noqa: F401 - a fixture
+from .command_cases import CLAIRE, IDA, TODAY, UNTIL, WHY
+from .test_every_command import shared  # noqa: F401 - a fixture
 
 WORDS: dict[str, Sequence[str]] = {
     "--state": [state.value for state in State],

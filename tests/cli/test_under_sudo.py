@@ -16,7 +16,7 @@ from piactl.errors import Exit
 from tests.remembered import open_parents
 from tests.story.academy import Academy
 
-from .conditions import CLAIRE, WHY, load
+from .command_cases import CLAIRE, WHY, load
 from .streams import Forks, forking_for_others
 
 SERVICE = 65534

@@ -15,7 +15,7 @@ from tests.outside import Exit
 from tests.story.academy import Academy
 from tests.story.feeds import row
 
-from .conditions import CLAIRE, TODAY
+from .command_cases import CLAIRE, TODAY
 from .unix_host import Host, load_with_matching_key, unix_host
 
 pytestmark = pytest.mark.long

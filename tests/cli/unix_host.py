@@ -20,7 +20,7 @@ from piactl.cli.framework.configuration import open_configuration
 from piactl.core.credentials.proofs import numen_verifier
 from tests.story.academy import Academy
 
-from .conditions import CLAIRE, NUMEN, load
+from .command_cases import CLAIRE, NUMEN, load
 
 TOP = Path(__file__).parents[2]
 EXAMPLES = TOP / "examples"

@@ -29,7 +29,7 @@ from ldap3.operation.search import search_operation
 
 from tests.conftest import preparing, sandboxes
 from tests.directory.config_server import config_server
-from tests.directory.wire import SEARCH_DONE, body, operation
+from tests.directory.spoiling_proxy import SEARCH_DONE, body, operation
 from tests.outside import find_software
 
 POLICIES = "ou=policies,ou=ac-amiens,ou=education,o=gouv,c=fr"

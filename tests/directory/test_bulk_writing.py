@@ -27,7 +27,7 @@ from .plain_slapd import (
     running,
     ways_to_bind,
 )
-from .wire import ADD, FAULTS, MODIFY, wire
+from .spoiling_proxy import ADD, FAULTS, MODIFY, wire
 
 SIZE = 150
 SLOW = {"drop request", "drop reply", "trickle", "black hole"}

@@ -41,7 +41,7 @@ from piactl.directory.open import open_reader, open_writer
 from piactl.errors import DirectoryRefused, DirectoryUnreachable
 
 from .plain_slapd import PEOPLE, PlainSlapd, own_certificate, password, running, ways_to_bind
-from .wire import MODIFY, SEARCH, silent_server, wire
+from .spoiling_proxy import MODIFY, SEARCH, silent_server, wire
 
 FIRST = f"uid=p00000,{PEOPLE}"
 CHANGE = Write("modify", FIRST, delete={"sn": (b"person",)}, add={"sn": (b"changed",)})

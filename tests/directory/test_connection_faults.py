@@ -18,7 +18,7 @@ from piactl.directory.open import open_reader, open_writer
 from piactl.errors import DirectoryUnreachable, ReplyLost
 
 from .plain_slapd import CLERK, PEOPLE, PlainSlapd, password, running
-from .wire import ADD, DELETE, FAULTS, MODIFY, wire
+from .spoiling_proxy import ADD, DELETE, FAULTS, MODIFY, wire
 
 SLOW = {"drop request", "drop reply", "trickle", "black hole"}
 QUICK = [fault for fault in FAULTS if fault not in SLOW]

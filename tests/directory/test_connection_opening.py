@@ -18,7 +18,7 @@ from piactl.directory.open import open_reader, open_writer
 from piactl.errors import ConfigurationInvalid, DirectoryUnreachable
 
 from .plain_slapd import CLERK, PASSWORDS, PlainSlapd, free_port, password, running
-from .wire import SEARCH, silent_server, wire
+from .spoiling_proxy import SEARCH, silent_server, wire
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from piactl.directory.open import open_reader
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable
 
 from .plain_slapd import CLERK, PEOPLE, SUFFIX, PlainSlapd, password, running, uids
-from .wire import SEARCH, wire
+from .spoiling_proxy import SEARCH, wire
 
 PERSON = equals("objectClass", "inetOrgPerson")
 

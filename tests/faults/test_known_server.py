@@ -18,7 +18,7 @@ from tests.outside import ACCOUNTS, STATE
 
 from .night.moments import wait_for_lines
 from .night.world import NEXT, Ended, World
-from .providers.link import Link
+from .providers.delaying_proxy import Link
 from .providers.pair import Pair
 from .test_one_writer import another_host
 

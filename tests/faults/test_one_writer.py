@@ -18,7 +18,7 @@ from tests.programs import stopped_at_write
 
 from .night.moments import wait_until_stopped
 from .night.world import NEXT, Ended
-from .providers.link import Link
+from .providers.delaying_proxy import Link
 from .providers.pair import Pair
 
 LATER = 400

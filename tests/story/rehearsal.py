@@ -16,7 +16,7 @@ from piactl.core.model.periods import in_period
 from piactl.core.plan.plan import ReadyPlan
 from piactl.core.plan.state_between_runs import LastRun
 from piactl.directory.simulated_writes import SimulatedWrites
-from piactl.directory.store.records import DATA, Places, record_write
+from piactl.directory.store.record_entries import DATA, Places, record_write
 from piactl.directory.store.typed_records import to_json
 from piactl.feed.read_feed import read_feed
 from piactl.planning.merge_feeds import Accepted, SourcedFeed

@@ -256,14 +256,14 @@ def test_a_rejected_feed_is_remembered(people: Academy, monkeypatch: pytest.Monk
     ran = people.run("reject", file, "--reason", "fichier de test")
     assert (ran.code, "rejected by bruno" in ran.out) == (0, True), ran
     log_in(monkeypatch, MAKER)
-    refused(people, file, "bruno rejected this plan, or a feed of it")
+    refused(people, file, "bruno rejected this plan at ")
     with people.nothing_written():
         ran = people.run("nightly", feed, "--as-of", DAY)
         assert (ran.code, "fichier de test" in ran.err) == (4, True), ran
         # another plan of that feed, which needs nobody else
         people.edit("policy.yaml", "more_than: 3", "more_than: 300")
         ran = people.run("nightly", feed, "--as-of", DAY)
-        assert (ran.code, "rejected this plan" in ran.err) == (4, True), ran
+        assert (ran.code, f"bruno rejected {feed.name} at " in ran.err) == (4, True), ran
         (way_out,) = re.findall(r"another person approves this one: piactl approve (\S+) --reason", ran.err)
         # a draft's plan would stop the next plan of its feeds as well
         log_in(monkeypatch, OTHER)
@@ -272,6 +272,48 @@ def test_a_rejected_feed_is_remembered(people: Academy, monkeypatch: pytest.Monk
     assert approve(people, monkeypatch, way_out).code == 0
     people.night(DAY, feed)
     people.night("2026-03-03", ends(people, "2026-04-30"))
+
+
+def test_a_rejection_does_not_stop_a_feed_that_is_applied(
+    people: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder still has the file of the night before beside the rejected one, then beside the corrected
+    one."""
+    before = people.folder / "hr-001.csv"
+    file = people.folder / "plan.json"
+    wrong = ends(people)
+    assert people.run("plan", before, wrong, "--as-of", DAY, "--out", file).code == 0
+    log_in(monkeypatch, OTHER)
+    assert people.run("reject", file, *WHY).code == 0
+    log_in(monkeypatch, MAKER)
+    ran = people.run("nightly", before, wrong, "--as-of", DAY)
+    assert (ran.code, "bruno rejected this plan" in ran.err) == (4, True), ran
+    people.night(DAY, before, people.feed(*crowd(5, debut="2026-01-01"), day=DAY))
+
+
+def test_a_rejected_plan_that_breaks_a_guard_is_said_to_be_rejected(
+    people: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the next night, and by the status; until it is approved and applied after all."""
+    people.allow_up_to(2, "update")
+    feed = ends(people)
+    file = people.run("nightly", feed, "--as-of", DAY).plan_file
+    log_in(monkeypatch, OTHER)
+    ran = people.run("reject", file, "--reason", "fichier de test")
+    assert "approve" in ran.out, "what comes next"
+    log_in(monkeypatch, MAKER)
+    ran = people.run("nightly", feed, "--as-of", DAY)
+    assert (ran.code, "bruno rejected this plan at " in ran.err) == (4, True), ran
+    status = people.run("status", "-o", "json", "--as-of", DAY).json
+    assert [answer["verdict"] for answer in status["approvals"]] == ["rejected"]
+    assert status["refused_plan"] is None, "it no longer waits for an answer"
+    ran = people.run("nightly", feed, "--as-of", "2026-03-03")
+    assert (ran.code, f"bruno rejected {feed.name} at " in ran.err) == (4, True), ran
+    status = people.run("status", "--as-of", "2026-03-03").out
+    assert re.search(rf"waiting +plan \w{{12}}: bruno rejected {feed.name} at ", status), status
+    assert approve(people, monkeypatch, ran.plan_file).code == 0
+    assert people.run("apply", ran.plan_file, "--allow", "update=5", *WHY).code == 0
+    assert people.run("status", "-o", "json", "--as-of", "2026-03-03").json["approvals"] == []
 
 
 def test_a_policy_can_require_two_approvers(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,7 +360,7 @@ def test_doctor_checks_the_approvals_entry_and_the_approver(
         return finding["result"], finding["found"]
 
     assert approve(people, monkeypatch, dangerous(people)).code == 0
-    assert found() == ("ok", "1 answer")
+    assert found() == ("ok", "1 answer of another person is recorded")
     config = people.sandbox.folder / "piactl.yaml"
     text = config.read_text(encoding="utf-8")
     config.write_text(text.replace("cn=piactl-approver", "cn=piactl-nightly"), encoding="utf-8")

@@ -12,7 +12,7 @@ import pytest
 
 import piactl.clock
 from tests.conftest import Sandbox
-from tests.directory.wire import Wire
+from tests.directory.spoiling_proxy import Wire
 
 from .academy import Academy, prepared
 from .feeds import MICHELIS, row

@@ -67,7 +67,7 @@ COMMANDS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("forecast", "--leavers", "30", "-o", "table"), "Roy"),
     (("runs", "list", "-o", "table"), "terminée"),
     (("account", "history", IDA, "-o", "table"), "piactlException"),
-    (("account", "close", IDA, "--until", DAYS[9], *WHY, "--dry-run"), "serait modifié"),
+    (("account", "close", IDA, "--until", DAYS[9], *WHY, "--dry-run"), "serait appliqué"),
     (("account", "lock", IDA, CLAIRE, *WHY, "--dry-run"), "verrouillé"),
     (("account", "extend", IDA, "--until", "2026-10-15", *WHY, "--dry-run"), IDA),
 )

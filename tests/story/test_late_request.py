@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.directory.wire import BIND, MODIFY, Wire, operation
+from tests.directory.spoiling_proxy import BIND, MODIFY, Wire, operation
 
 from .academy import Academy
 from .feeds import row

@@ -356,7 +356,7 @@ INVALID = {
     f"--service iprof --uai {THUILLIER} --until 2026-12-31": "leave --uai out",
     "--service iprof": "--until",
     "--until 2026-12-31": "--service",
-    "--service iprof --until demain": "not a valid date",
+    "--service iprof --until bientot": "not a valid date",
     "--service iprof --until 2026-09-01": "before the first day",
 }
 

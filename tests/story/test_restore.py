@@ -356,6 +356,26 @@ def test_an_accepted_loss_is_shown_again_after_a_second_restore(make: Callable[[
     academy.night(MONDAY)
 
 
+def test_commands_to_give_again_are_listed_once_and_can_be_typed(make: Callable[[], Academy]) -> None:
+    """Also after a second restore of the same copy; passwords go to the terminal, not to a file on stdout."""
+    academy = make()
+    ldif = back_up(academy)
+    lock = ["account", "lock", "ida.rollin", "--reason", "trial", "--as-of", TUESDAY]
+    activate = ["password", "activate", "noel.carpentier", "--administrator", "--reason", "letter"]
+    letters = academy.folder / "letters.csv"
+    for number in (1, 2):
+        assert academy.spawn(*lock).code == 0
+        letters.touch(mode=0o600)
+        with letters.open("w") as stdout:
+            words = academy.words(*activate, "--out", "-")
+            subprocess.run(words, stdout=stdout, env=academy.environment(), check=True)
+        letters.unlink()
+        restore(academy, ldif)
+        again = academy.run("recover", "-o", "json").json["by_hand"]
+        assert [shlex.split(command)[1:] for command in again] == [lock, activate], number
+        assert academy.run("recover", "--accept", "--reason", "backup of Sunday").code == 0
+
+
 def test_a_directory_from_before_the_first_load_is_noticed(make_academy: Callable[..., Academy]) -> None:
     academy = make_academy()
     empty = back_up(academy)

@@ -13,7 +13,7 @@ import ldap3
 import pytest
 
 from piactl.directory.store.base_digest import ATTRIBUTES
-from piactl.directory.store.records import Places
+from piactl.directory.store.record_entries import Places
 
 from .academy import Academy, prepared
 from .feeds import row

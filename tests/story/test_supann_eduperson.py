@@ -11,7 +11,7 @@ import ldap3
 
 from piactl.clock import utc_now
 from piactl.directory.store.base_digest import FIRST_LAYOUT, MANAGED
-from piactl.directory.store.records import Places
+from piactl.directory.store.record_entries import Places
 
 from .academy import Academy
 from .feeds import MICHELIS, row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 
 from .academy import Academy, prepared
@@ -76,8 +77,16 @@ def test_refused_with_its_reason_and_nothing_written(loaded: Academy) -> None:
             ran = loaded.night(DAY, feed, code=6)
         assert feed.name in ran.err, name
         assert f"[{code}]" in ran.err, name
+        # the run has a record, and the status says where to look
+        status = loaded.run("status", "-o", "json", "--as-of", DAY).json
+        (listed,) = status["refused_feeds"]["feeds"]
+        assert (listed["file"], code in listed["why"]) == (feed.name, True), name
+        assert status["runs"][0]["status"] == "refused", name
+        assert f"[{code}]" in loaded.run("runs", "show", "last").out, name
+        assert f"feed {feed.name} refused: " in loaded.run("status", "--as-of", DAY).out, name
     # the night after, with the right file, is as if nothing had happened
     loaded.quiet_night(DAY, loaded.raw_feed(text(ROWS, DAY).encode()))
+    assert loaded.run("status", "-o", "json", "--as-of", DAY).json["refused_feeds"] is None
 
 
 def test_a_refusal_names_the_column_that_has_another_name(loaded: Academy) -> None:
@@ -132,3 +141,17 @@ def test_nothing_of_two_feeds_is_used_where_one_is_refused(academy: Academy) -> 
     ran = academy.night(DAY, good, bad, code=6)
     assert "moves" in ran.err
     assert academy.accounts() == {}
+
+
+def test_the_record_of_a_refused_night_has_the_command_that_goes_on(loaded: Academy) -> None:
+    """Whoever may not read the log of the night finds it in `runs show`."""
+    rows = [f"{line.removesuffix(';')};2026-12-31" if n % 2 else line for n, line in enumerate(ROWS)]
+    feed = loaded.raw_feed(text(rows, DAY).encode())
+    ran = loaded.spawn("nightly", feed, "--as-of", DAY)
+    command = loaded.run("runs", "show", "last", "-o", "json").json["next"]
+    assert (ran.code, f"To go on all the same: {command}\n" in ran.err) == (6, True), (command, ran.err)
+    ran = loaded.spawn(*shlex.split(command.replace('"..."', "contrats"))[1:])
+    assert (ran.code, "REFUSED by the guard update" in ran.err) == (4, True), ran
+    command = loaded.run("runs", "show", "last", "-o", "json").json["next"]
+    assert command == f"piactl plan show {ran.plan_file}"
+    assert loaded.run(*shlex.split(command)[1:]).code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import Annotated
 
@@ -34,7 +35,7 @@ from piactl.directory.interfaces import Reader
 from piactl.directory.store.account_entries import Entry
 from piactl.edits.account_store import AccountStore, find_named
 from piactl.edits.carry_out_batch import Batch, PreparedAccount
-from piactl.errors import Exit
+from piactl.errors import REASON, Exit
 from piactl.helpdesk.device_changes import prepare_verification
 from piactl.helpdesk.holders_of_devices import DeviceHolder
 from piactl.helpdesk.second_person import TWO, Request, refuse_changed, waiting_device
@@ -91,7 +92,11 @@ def _answer(file: str, reason: str, *, approved: bool) -> int:
     short = ready.fingerprint[:12]
     if not approved:
         rejected = Phrase(
-            "plan {plan}: rejected by {by}; its feeds are not applied", plan=short, by=answer.by
+            "plan {plan}: rejected by {by}; its feeds are not applied. Next: HR delivers a corrected feed, "
+            "and the night is started again.\nTo have this plan applied after all: {command}",
+            plan=short,
+            by=answer.by,
+            command=f"piactl approve {shlex.quote(file)} {REASON}",
         )
         put_text([f"{translate(rejected)}\n"])
         return int(Exit.DONE)

@@ -49,7 +49,7 @@ from piactl.core.plan.check_feed_limits import WARNING_PAST, SourceRecord, colum
 from piactl.core.plan.state_between_runs import Memory, SourceMemory
 from piactl.core.text import iso, percent
 from piactl.directory.store.account_list import read_account_list
-from piactl.directory.store.special_entries import read_special
+from piactl.directory.store.rare_entries import read_rare_entries
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, FeedRefused, UsageError
 from piactl.feed.feed_result import understood
@@ -81,10 +81,12 @@ def check(
 ) -> int:
     """Check a feed against the layout of its source and the policy, and report every problem.
 
-    Without --compare it needs no directory, and warns of matricules whose length is unusual: a spreadsheet
-    removes leading zeros. With --compare it reads the last feeds of the source and the known matricules from
-    the directory, warns of columns whose blanks, values or forms differ from theirs, and applies the limits
-    that compare feeds, as a night does. A feed dated in the future is refused.
+    Without --compare it needs no directory. It warns of a missing column `fin` or `numen`, a column with
+    nearly the name of one, a missing line #FIN, two matricules with one NUMEN or one birth date and name,
+    matricules whose length is unusual (a spreadsheet removes leading zeros), and data that are too old. With
+    --compare it reads the last feeds of the source and the known matricules from the directory, warns of
+    columns whose blanks, values or forms differ from theirs and of the feed that the last night applied, and
+    applies the limits that compare feeds, as a night does. A feed dated in the future is refused.
 
     Exit codes: 0 usable, 5 rows are rejected, 6 the whole feed is refused.
 
@@ -160,7 +162,7 @@ def _compared(sourced: SourcedFeed, configuration: Configuration) -> tuple[Sourc
         listed = dict(read_account_list(reader, directory.state, unreadable).accounts())
         accounts = configuration.managed(reader)
         file = Written(source, feed.present, feed.layout.is_rejects)
-        slips = find_slips([file], accounts, listed, linked_matricules(read_special(*accounts)), memory)
+        slips = find_slips([file], accounts, listed, linked_matricules(read_rare_entries(*accounts)), memory)
     return replace(sourced, feed=without_slips(feed, slips)), memory.sources.get(source.name)
 
 

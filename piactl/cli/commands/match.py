@@ -21,7 +21,7 @@ from piactl.cli.framework.options import (
 from piactl.cli.framework.output import read_columns, say, show_rows, show_views
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.case import CaseAnswer
-from piactl.directory.store.records import read_records
+from piactl.directory.store.record_entries import read_records
 from piactl.directory.store.state_records import cases_in
 from piactl.edits.decide_case import (
     are_one_account,

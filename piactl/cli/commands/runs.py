@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from datetime import date, datetime
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -33,12 +35,14 @@ from piactl.cli.framework.output import (
     say,
     show_rows,
     show_views,
+    typed_again,
 )
 from piactl.cli.framework.writing_command import new_order, run_of
 from piactl.clock import utc_now
 from piactl.core.plan.feed_counts import FATES
+from piactl.core.plan.state_between_runs import RunStatus
 from piactl.directory.store.run_records import find_run, read_runs
-from piactl.errors import Exit, UsageError
+from piactl.errors import REASON, Exit, UsageError
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.signed_plan_file import read_kept_plan
 from piactl.report.table import numbers
@@ -86,7 +90,8 @@ def show(
         return
     if public:
         raise UsageError(Phrase("--public needs -o html"))
-    shown = _shown(find_run(_records(), run))
+    record = find_run(_records(), run)
+    shown = {**_shown(record), "next": _next(record)}
     plain = {name: _plain(name, value) for name, value in shown.items()}
     show_views(
         [shown], str, FIELDS, layout_or_default(output), single=True, rows_of=lambda _: field_rows(plain)
@@ -157,6 +162,21 @@ def _shown(record: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
+def _next(record: Mapping[str, Any]) -> str:
+    """The command that goes on after a refused run: with the feeds accepted, or with its plan; "" if none is
+    known."""
+    settings = this_configuration().settings
+    if record["status"] != RunStatus.REFUSED:
+        return ""
+    feeds, words = record.get("refused_feeds", ()), str(record.get("command", "")).split(" ")
+    digests = [feed["digest"] for feed in feeds if "digest" in feed]
+    # the record does not say where a word with blanks ended
+    if digests and len(digests) == len(feeds) and shlex.join(words) == " ".join(words):
+        return typed_again((*(f"--accept-feed {digest}" for digest in digests), REASON), words[1:])
+    file = Path(settings.kept_plan(record["plan"])) if record.get("plan") else None
+    return f"piactl plan show {shlex.quote(str(file))}" if file is not None and file.is_file() else ""
+
+
 def _one_line(note: str) -> str:
     return re.sub(r";?\n *", "; ", note) if "\n" in note else note
 
@@ -190,6 +210,10 @@ def _plain_item(item: object) -> str:
     """One feed or one problem of a run."""
     if not isinstance(item, dict):
         return str(item)
+    if "why" in item:  # a refused feed
+        return Phrase(
+            "{source}={file}: {why}", source=item["source"], file=item["file"], why=", ".join(item["why"])
+        )
     if "rows" in item:  # what became of the rows of a feed
         facts = {"source": item.get("source"), "rows": counted(item["rows"], "row", "rows")}
         fates = numbers({fate: item.get(fate, 0) for fate in FATES})

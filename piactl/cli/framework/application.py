@@ -22,13 +22,7 @@ from piactl.cli.framework.interrupts import reach_the_command
 from piactl.cli.framework.options import read_names
 from piactl.cli.framework.start_through_sudo import refuse_command
 from piactl.cli.framework.terminal import UNCHANGED, ask_reason, discard
-from piactl.cli.framework.usage_errors import (
-    extra_arguments,
-    in_words,
-    see_help,
-    unknown_command,
-    wrong_words,
-)
+from piactl.cli.framework.usage_errors import in_words, see_help, unknown_command, wrong_words
 from piactl.errors import Exit, Interrupted, ReasonMissing, UsageError
 from piactl.phrase import Phrase
 from piactl.translation import translate_word
@@ -77,7 +71,8 @@ class PlainCommand(_Help, TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         extra = super().parse_args(ctx, args)
         if extra and not ctx.resilient_parsing:
-            raise UsageError(see_help(ctx, extra_arguments(extra)))
+            problem = Phrase("One argument too many: {words}", words=" ".join(extra))
+            raise UsageError(see_help(ctx.command_path, problem))
         return extra
 
 
@@ -87,7 +82,7 @@ class CommandGroup(_Help, TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         table: Any = self.commands
         if args[0] not in table and not args[0].startswith("-"):
-            raise UsageError(see_help(ctx, unknown_command(args, table.noun)))
+            raise UsageError(see_help(ctx.command_path, unknown_command(args, table.noun)))
         return super().resolve_command(ctx, args)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

@@ -23,7 +23,7 @@ from piactl.core.model.settings import IdentityName, Settings
 from piactl.core.rules.desired_account import Rules, rules_of
 from piactl.directory.interfaces import Reader
 from piactl.directory.store.attribute_map import Encoding, encoding_of
-from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.record_entries import UnreadableRecords
 from piactl.edits.account_store import AccountStore
 from piactl.errors import ConfigurationInvalid, PiactlError, UsageError
 from piactl.host.caller import sudo_service

@@ -116,10 +116,11 @@ _OF_TIMER = frozenset({"--html"})
 """The options of a night that people may not give through sudo."""
 
 
-def typed_again(options: Sequence[str]) -> str:
-    """The command line as it was typed, with more options, each with its value: one that was given before is
-    replaced, a reason stays, and a trial is one no more."""
-    words = iter(word for word in chosen.words if word not in (*options, "--dry-run"))
+def typed_again(options: Sequence[str], typed: Sequence[str] | None = None) -> str:
+    """The command line as it was `typed`, or this one, with more options, each with its value: one that was
+    given before is replaced, a reason stays, and a trial is one no more."""
+    typed = chosen.words if typed is None else typed
+    words = iter(word for word in typed if word not in (*options, "--dry-run"))
     names = {option.partition(" ")[0] for option in options} - {_GIVEN_AGAIN, "--reason"}
     names |= _OF_TIMER if roles_of_caller.held() is not None else set()
     kept = []

@@ -21,15 +21,11 @@ def wrong_words(error: Any, arguments: list[str]) -> Phrase:
     whose they are."""
     place = getattr(error, "ctx", None)
     command = place.command_path if place else " ".join(["piactl", *filter(None, asked(arguments))])
-    return _with_help(_problem(error, arguments), command)
+    return see_help(command, _problem(error, arguments))
 
 
-def see_help(ctx: Any, problem: str) -> Phrase:
-    """The problem, with the command that shows the help."""
-    return _with_help(problem, ctx.command_path)
-
-
-def _with_help(problem: str, command: str) -> Phrase:
+def see_help(command: str, problem: str) -> Phrase:
+    """The problem with a command, with the command that shows the help."""
     return Phrase("{problem}\nSee: {command} --help", problem=problem, command=command)
 
 
@@ -67,10 +63,6 @@ def in_words(text: str) -> str:
 
 
 VALUE = re.compile("[A-Z][A-Z0-9]+")
-
-
-def extra_arguments(extra: Sequence[str]) -> Phrase:
-    return Phrase("One argument too many: {words}", words=" ".join(extra))
 
 
 def unknown_command(words: Sequence[str], noun: str) -> str:

@@ -90,9 +90,12 @@ class ApplyRequest:
     later: Sequence[datetime]
 
 
-def rejection(plan: Plan, fingerprint: str, approvals: Iterable[Approval]) -> Approval | None:
-    """The last answer about the plan with this fingerprint or one of its feeds, if it is a rejection."""
-    feeds = {feed.digest for feed in plan.basis.feeds}
+def rejection(
+    plan: Plan, fingerprint: str, approvals: Iterable[Approval], applied: Collection[str]
+) -> Approval | None:
+    """The last answer about the plan with this fingerprint or one of its feeds, if it is a rejection. Feeds
+    that are `applied` are beyond an answer."""
+    feeds = {feed.digest for feed in plan.basis.feeds} - {*applied}
     about = [
         approval
         for approval in approvals

@@ -16,6 +16,7 @@ from piactl.directory.client.result_codes import (
 from piactl.directory.client.usable_server import Link
 from piactl.directory.interfaces import RawEntry, ServerFacts
 from piactl.errors import DirectoryTruncated
+from piactl.phrase import Phrase
 
 _Answer = TypeVar("_Answer")
 
@@ -95,7 +96,13 @@ class DirectoryReader:
             while True:
                 following = _checked(result, paged, session.uri, doing)
                 if following and following == cookie and not entries:
-                    raise DirectoryTruncated(f"{session.uri}: {doing}: the server repeats the same page.")
+                    raise DirectoryTruncated(
+                        Phrase(
+                            "{uri}: {doing}: the server repeats the same page.",
+                            uri=session.uri,
+                            doing=doing,
+                        )
+                    )
                 yield from entries
                 if not following:
                     return
@@ -116,7 +123,11 @@ def _checked(result: Result, paged: bool, uri: str, doing: str) -> bytes:
         raise unfinished(result, uri, doing)
     if paged and result.cookie is None:
         raise DirectoryTruncated(
-            f"{uri}: {doing}: the server did not say whether the result is complete; it is not used.\n"
-            "Check its log: it advertises paged results but does not return them."
+            Phrase(
+                "{uri}: {doing}: the server did not say whether the result is complete; it is not used.\n"
+                "Check its log: it advertises paged results but does not return them.",
+                uri=uri,
+                doing=doing,
+            )
         )
     return result.cookie or b""

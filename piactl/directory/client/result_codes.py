@@ -121,11 +121,15 @@ def translated(uri: str, doing: str) -> Iterator[None]:
     except PiactlError:
         raise
     except TimeoutError as error:
-        raise ConnectionLost(f"{uri}: {doing}: {error or 'no answer in time'}", late=True) from None
+        raise ConnectionLost(_at(uri, doing, reason(error)), late=True) from None
     except Exception as error:
         if not of_transport(error):
             raise
-        raise ConnectionLost(f"{uri}: {doing}: {reason(error)}") from None
+        raise ConnectionLost(_at(uri, doing, reason(error))) from None
+
+
+def _at(uri: str, doing: str, why: str) -> Phrase:
+    return Phrase("{uri}: {doing}: {why}", uri=uri, doing=doing, why=why)
 
 
 def of_transport(error: BaseException) -> bool:

@@ -38,6 +38,7 @@ from piactl.directory.client.messages import (
 )
 from piactl.directory.client.result_codes import Result, described
 from piactl.directory.interfaces import RawEntry
+from piactl.phrase import Phrase
 
 _CHUNK = 256 * 1024
 
@@ -154,7 +155,7 @@ class DeadlineStrategy(SyncStrategy):
     def _socket(self) -> socket.socket:
         link: socket.socket | None = self.connection.socket
         if link is None:
-            raise OSError("the connection is closed")
+            raise OSError(Phrase("the connection is closed"))
         return link
 
     # ---- requests
@@ -175,7 +176,7 @@ class DeadlineStrategy(SyncStrategy):
         """Sends a request of ldap3. Replaces its method, which keeps a copy of the request with the
         password."""
         if not self.connection.listening:
-            raise LDAPSocketOpenError("the connection is closed")
+            raise LDAPSocketOpenError(Phrase("the connection is closed"))
         message = LDAPMessage()
         message["messageID"] = MessageID(self.new_number(message_type))
         message["protocolOp"] = ProtocolOp().setComponentByName(message_type, request)
@@ -234,7 +235,7 @@ class DeadlineStrategy(SyncStrategy):
             except TimeoutError:
                 raise self.deadline.passed() from None
             if not chunk:
-                raise ConnectionResetError(0, "the server closed the connection")
+                raise ConnectionResetError(0, Phrase("the server closed the connection"))
             self._data, self._at = self._data[self._at :] + chunk, 0
         return message
 
@@ -301,7 +302,7 @@ class Deadline:
 
     def passed(self) -> TimeoutError:
         """The error for an answer that did not come in time."""
-        return TimeoutError(f"no complete answer within {self.seconds:.3g} s")
+        return TimeoutError(Phrase("no complete answer within {seconds} s", seconds=f"{self.seconds:.3g}"))
 
     def allows(self, seconds: float) -> bool:
         """Whether time is left after waiting this long."""

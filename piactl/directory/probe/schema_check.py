@@ -15,7 +15,7 @@ from piactl.directory.store.attribute_map import (
     WITH_CHECK_MODULE,
 )
 from piactl.directory.store.base_digest import MANAGED, POSIX
-from piactl.directory.store.records import RECORD_CLASS
+from piactl.directory.store.record_entries import RECORD_CLASS
 from piactl.errors import SchemaLacking
 from piactl.phrase import Phrase
 from piactl.shipped_files import schemas_folder

@@ -20,7 +20,7 @@ from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.interfaces import Reader
 from piactl.directory.store.account_entries import IN_ACCOUNTS
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     DATA,
     LISTS,
     Places,

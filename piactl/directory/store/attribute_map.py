@@ -51,6 +51,7 @@ from piactl.directory.store.base_digest import (
     read_base,
 )
 from piactl.errors import PiactlError
+from piactl.phrase import Phrase
 
 ACCOUNT_CLASS = "piactlAccount"
 SECRETS = frozenset({"userPassword", "oathSecret", "piactlSealed"})
@@ -338,7 +339,7 @@ class _Reading:
         try:
             return [values[0].decode()] if len(values) == 1 else sorted(value.decode() for value in values)
         except UnicodeDecodeError:
-            raise self.unreadable(attribute, "is not UTF-8") from None
+            raise self.unreadable(attribute, Phrase("is not UTF-8")) from None
 
     def one(self, attribute: str) -> str:
         values = self.entry.values.get(self._names.get(attribute, attribute))
@@ -346,7 +347,7 @@ class _Reading:
             try:
                 return values[0].decode()
             except UnicodeDecodeError:
-                raise self.unreadable(attribute, "is not UTF-8") from None
+                raise self.unreadable(attribute, Phrase("is not UTF-8")) from None
         return self.all(attribute)[0] if values else ""
 
     def day(self, attribute: str, *, last: bool) -> date | None:
@@ -355,7 +356,11 @@ class _Reading:
 
     def unreadable(self, attribute: str, why: str) -> UnreadableEntry:
         name = self.encoding.name(attribute)
-        return UnreadableEntry(f"{self.entry.dn}: {name} {why}; correct it by hand, then run again")
+        return UnreadableEntry(
+            Phrase(
+                "{dn}: {name} {why}; correct it by hand, then run again", dn=self.entry.dn, name=name, why=why
+            )
+        )
 
     def account(self) -> Account:
         attribute = ""
@@ -389,7 +394,7 @@ class _Reading:
             attribute = "pwdEndTime"
             login_until = self.day(attribute, last=True)
         except ValueError as error:
-            raise self.unreadable(attribute, f"cannot be understood ({error})") from None
+            raise self.unreadable(attribute, Phrase("cannot be understood ({error})", error=error)) from None
         archived = state is State.ARCHIVED
         family = self.one("supannNomDeNaissance") or self.one("sn")
         surname = self.one("sn")

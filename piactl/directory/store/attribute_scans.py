@@ -17,7 +17,7 @@ from piactl.directory.store.account_entries import IN_ACCOUNTS, NAMES, account_f
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import POSIX
 from piactl.directory.store.password_state import instant
-from piactl.directory.store.records import IN_RECORD, RUNS, Places
+from piactl.directory.store.record_entries import IN_RECORD, RUNS, Places
 
 
 def read_identifiers(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:

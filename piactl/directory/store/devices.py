@@ -20,7 +20,7 @@ from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.store.account_entries import IN_ACCOUNTS, Entry, account_change
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.find_drift import ANY_DEVICE
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     DATA,
     RECORD_CLASS,
     Record,

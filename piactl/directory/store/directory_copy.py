@@ -17,7 +17,7 @@ from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.ldif import ldif_entry
 from piactl.directory.store.account_entries import UUID
 from piactl.directory.store.attribute_map import ACCOUNT_CLASS, MADE, Encoding
-from piactl.directory.store.records import DATA, DUE, FOLDERS, RECORD_CLASS, SOURCES, WAITING, Places
+from piactl.directory.store.record_entries import DATA, DUE, FOLDERS, RECORD_CLASS, SOURCES, WAITING, Places
 
 _READ = (SOURCES, WAITING)
 _CONTAINER = (b"organizationalUnit", b"extensibleObject")

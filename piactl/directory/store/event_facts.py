@@ -1,4 +1,5 @@
-"""What the journal keeps about the write of an account for `events`: state, services and address.
+"""What the journal keeps about the write of an account for `events`: state, services and address. It is here
+because it reads attributes of LDAP.
 
 Everything else in the journal is digests. Other programs act on these values, and none of them is a secret.
 """

@@ -20,7 +20,7 @@ from piactl.directory.dn import under
 from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.store.attribute_values import lock_text
 from piactl.directory.store.base_digest import BaseKeys, Digesting
-from piactl.directory.store.records import DATA
+from piactl.directory.store.record_entries import DATA
 from piactl.phrase import Phrase
 
 DEVICE_CLASS = "oathTOTPToken"
@@ -85,8 +85,8 @@ _DIGESTS = frozenset(
     }
 )  # fmt: skip
 
-LOST_LOCK = Lock(LOST_DAY, None, "piactl", "another program removed the lock, whose words are lost")
-LOST_END = Lock(LOST_DAY, None, "piactl", "another program removed the end, which is not known here")
+LOST_LOCK = Lock(LOST_DAY, None, "piactl", Phrase("another program removed the lock, whose words are lost"))
+LOST_END = Lock(LOST_DAY, None, "piactl", Phrase("another program removed the end, which is not known here"))
 
 
 @dataclass(frozen=True, slots=True)

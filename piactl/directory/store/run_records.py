@@ -12,7 +12,7 @@ from piactl.core.plan.feed_counts import FeedCounts
 from piactl.core.plan.state_between_runs import RunStatus
 from piactl.core.plan.write import Write
 from piactl.directory.interfaces import Outcome, Reader, Writer, write_one
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     DATA,
     IN_RECORD,
     RUNS,

@@ -16,7 +16,7 @@ from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.plan.write import Write
 from piactl.directory.dn import child
 from piactl.directory.interfaces import RawEntry
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     DATA,
     Record,
     UnreadableRecords,

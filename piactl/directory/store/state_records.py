@@ -30,7 +30,7 @@ from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.interfaces import RawEntry, Reader
 from piactl.directory.store.attribute_values import assignment_text, read_assignment
-from piactl.directory.store.records import (
+from piactl.directory.store.record_entries import (
     CASES,
     DATA,
     DUE,

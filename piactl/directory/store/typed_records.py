@@ -162,26 +162,26 @@ def _reader_of_class(form: Callable[..., Any], layout: Layout) -> _Read:
 def _read_instant(data: Any, name: str) -> datetime:
     instant = datetime.fromisoformat(_expected(data, str, name))
     if instant.tzinfo is None:
-        raise Misshapen(f"{name!r} has no time zone")
+        raise Misshapen(Phrase("{name} has no time zone", name=repr(name)))
     return instant.astimezone(UTC)
 
 
 def _read_day(data: Any, name: str) -> date:
     day = date.fromisoformat(_expected(data, str, name))
     if not 1000 <= day.year < 9000:
-        raise Misshapen(f"{name!r} is a day that nothing can mean")
+        raise Misshapen(Phrase("{name} is a day that nothing can mean", name=repr(name)))
     return day
 
 
 def _read_number(data: Any, name: str) -> int:
     if type(data) is not int or data < 0:
-        raise Misshapen(f"{name!r} is not a number")
+        raise Misshapen(_is_not(name, _NUMBER))
     return data
 
 
 def _read_share(data: Any, name: str) -> float:
     if type(data) not in (int, float):
-        raise Misshapen(f"{name!r} is not a number")
+        raise Misshapen(_is_not(name, _NUMBER))
     return float(data)
 
 
@@ -195,15 +195,20 @@ _SINGLE: Mapping[type, _Read] = {
 
 def _expected(data: Any, form: type[T], name: str) -> T:
     if not isinstance(data, form):
-        raise Misshapen(f"{name!r} is not {_WORDS.get(form, 'a number')}")
+        raise Misshapen(_is_not(name, _WORDS.get(form, _NUMBER)))
     return data
 
 
+def _is_not(name: str, kind: str) -> Phrase:
+    return Phrase("{name} is not {kind}", name=repr(name), kind=kind)
+
+
+_NUMBER = Phrase("a number")
 _WORDS: Mapping[type, str] = {
-    str: "text",
-    bool: "true or false",
-    list: "a list",
-    dict: "an object",
+    str: Phrase("text"),
+    bool: Phrase("true or false"),
+    list: Phrase("a list"),
+    dict: Phrase("an object"),
 }
 
 

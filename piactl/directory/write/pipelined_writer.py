@@ -51,7 +51,7 @@ from piactl.directory.write.entry_comparison import (
     without_link,
 )
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, PiactlError, ReplyLost
-from piactl.phrase import Phrase, counted
+from piactl.phrase import Phrase, counted, joined
 
 _PAUSES = (0.0, 0.3, 1.0, 2.0)
 """Seconds before each try to reach a server again after a reply was lost."""
@@ -327,7 +327,7 @@ class PipelinedWriter(DirectoryReader):
                     doubtful = True
                     continue
                 except DirectoryUnreachable as gone:
-                    raise _still_in_doubt(write, gone, "sent") if doubtful else gone from None
+                    raise _still_in_doubt(write, gone, Phrase("sent")) if doubtful else gone from None
             result, answer = answer, None
             if result.code == SUCCESS:
                 return _applied(write, result)
@@ -337,10 +337,9 @@ class PipelinedWriter(DirectoryReader):
             if settled is not None:
                 return self._shut(write, settled)
             if not strict:
-                failed = WriteResult(write, Outcome.FAILED, f"the server refused: {described(result)}")
-                return self._shut(write, failed)
+                return self._shut(write, WriteResult(write, Outcome.FAILED, _refusal_words(result)))
             strict = False
-        message = f"{write.dn}: three attempts gave no usable answer. Read the entry back."
+        message = Phrase("{dn}: three attempts gave no usable answer. Read the entry back.", dn=write.dn)
         raise ReplyLost(message, [write.dn])
 
     def _shut(self, write: Write, settled: WriteResult) -> WriteResult:
@@ -366,7 +365,7 @@ class PipelinedWriter(DirectoryReader):
         if state is WriteState.CHANGED:
             return _conflict(write, entry)
         if doubtful:
-            raise _still_in_doubt(write, lost, "sent twice") from None
+            raise _still_in_doubt(write, lost, Phrase("sent twice")) from None
         return None
 
     def _sent(self, write: Write, strict: bool, *, permissive: bool = False) -> Result:
@@ -396,9 +395,14 @@ class PipelinedWriter(DirectoryReader):
             except (DirectoryUnreachable, DirectoryRefused, DirectoryTruncated) as failed:
                 error = failed
         raise ReplyLost(
-            f"{write.dn}: the {write.op} was sent without an answer, and cannot be read back: "
-            f"it may or may not have been made.\n"
-            f"{error}\nThe next run reads it back and continues from its state.",
+            Phrase(
+                "{dn}: a write ({op}) was sent without an answer, and cannot be read back: "
+                "it may or may not have been made.\n"
+                "{error}\nThe next run reads it back and continues from its state.",
+                dn=write.dn,
+                op=write.op,
+                error=str(error),
+            ),
             [write.dn],
         ) from None
 
@@ -421,11 +425,16 @@ class PipelinedWriter(DirectoryReader):
 
     def _refused(self, write: Write, result: Result) -> WriteResult:
         if result.code in ONE_ENTRY or result.code == NO_SUCH_OBJECT:
-            words = f"the server refused: {described(result)}"
+            words = _refusal_words(result)
             if result.code == NO_SUCH_OBJECT:
-                words += f"; its parent entry is missing (found: {result.matched or 'nothing'})"
+                found = result.matched or Phrase("nothing")
+                words = joined([words, Phrase("its parent entry is missing (found: {found})", found=found)])
             return WriteResult(write, Outcome.FAILED, words)
         raise refusal(result, self._link.session.uri, f"{write.op} {write.dn!r}")
+
+
+def _refusal_words(result: Result) -> str:
+    return Phrase("the server refused: {words}", words=described(result))
 
 
 def _controls(write: Write, strict: bool) -> list[Control]:
@@ -457,9 +466,13 @@ def _applied(write: Write, result: Result) -> WriteResult:
 
 def _still_in_doubt(write: Write, why: Exception, sent: str) -> ReplyLost:
     return ReplyLost(
-        f"{why}\n{write.dn} was {sent} without an answer; read back, "
-        "it had not been made, but may be later.\n"
-        "The next run reads it back and continues from its state.",
+        Phrase(
+            "{why}\n{dn} was {sent} without an answer; read back, it had not been made, but may be later.\n"
+            "The next run reads it back and continues from its state.",
+            why=str(why),
+            dn=write.dn,
+            sent=sent,
+        ),
         [write.dn],
     )
 
@@ -491,6 +504,10 @@ def with_doubts(error: BaseException, doubtful: Sequence[str]) -> BaseException:
     if isinstance(error, ReplyLost) and error.doubtful == tuple(doubtful):
         return error
     shown = ", ".join(doubtful[:3]) + (", ..." if len(doubtful) > 3 else "")
-    return ReplyLost(
-        f"{error}\n{counted(len(doubtful), 'write', 'writes')} in doubt, done or not: {shown}", doubtful
+    words = Phrase(
+        "{error}\n{writes} in doubt, done or not: {shown}",
+        error=str(error),
+        writes=counted(len(doubtful), "write", "writes"),
+        shown=shown,
     )
+    return ReplyLost(words, doubtful)

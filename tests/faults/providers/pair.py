@@ -38,7 +38,7 @@ from .checker import (
     of_nights,
     outcome_faults,
 )
-from .link import Link
+from .delaying_proxy import Link
 
 CONVERGED = 120.0
 """Seconds within which two providers that reach each other have the same contextCSN. If both refresh at the

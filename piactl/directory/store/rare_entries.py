@@ -22,11 +22,11 @@ from piactl.directory.store.find_drift import (
     is_foreign_device,
 )
 from piactl.directory.store.password_state import POLICY, odd_policies
-from piactl.directory.store.records import DATA, has_class
+from piactl.directory.store.record_entries import DATA, has_class
 
 
 @dataclass(frozen=True, slots=True)
-class SpecialEntries:
+class RareEntries:
     """`linked`: first matricule and further ones of each account with several. `merging`: the accounts with
     the mark of a merge that are not archived yet. `at_no_device`: the deletions of the devices with the name
     to which suspended accounts are linked, each of which lets somebody in; by uid in normal spelling.
@@ -40,13 +40,13 @@ class SpecialEntries:
     odd_policies: bool = False
 
 
-def read_special(
+def read_rare_entries(
     reader: Reader,
     directory: DirectorySettings,
     encoding: Encoding,
     passwords: PasswordSettings | None = None,
-) -> SpecialEntries:
-    """The special entries; without `passwords`, nothing is said of password policies."""
+) -> RareEntries:
+    """The rare entries; without `passwords`, nothing is said of password policies."""
     matricule, further, merged, state = map(
         encoding.name, ("supannEmpId", "piactlMatricule", "piactlMergedInto", "piactlState")
     )
@@ -70,7 +70,7 @@ def read_special(
     others = [raw for raw in devices_found if is_foreign_device(raw, directory)]
     at_no_device = _at_no_device(reader, directory.accounts) if devices_found else {}
     merging = [*reader.search(directory.accounts, in_merge, encoding.attributes)] if marked else []
-    return SpecialEntries(linked, [entry_of(raw, encoding) for raw in merging], at_no_device, others, odd)
+    return RareEntries(linked, [entry_of(raw, encoding) for raw in merging], at_no_device, others, odd)
 
 
 def _at_no_device(reader: Reader, accounts: str) -> dict[str, Write]:

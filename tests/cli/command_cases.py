@@ -1,4 +1,4 @@
-"""Every command with right, wrong and missing input: the table that the tests of conditions go through.
+"""Every command with right, wrong and missing input: the table that `test_every_command.py` goes through.
 
 Words may contain {folder}, a folder of the test, {feed}, a feed that changes nothing, and {new}, a name that
 is not taken. `before` are the commands to run first. A wrong input is its words, the text on stdin, the exit

@@ -1,4 +1,4 @@
-"""Records: the entries of piactl below its state entry, with their names, JSON and writes.
+"""Records as entries of LDAP: their names below the state entry, how they are searched, read and written.
 
 A record is stored as canonical JSON, so that equal records have equal bytes.
 """

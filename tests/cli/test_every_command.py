@@ -26,7 +26,7 @@ from tests.conftest import sandboxes
 from tests.story.academy import Academy, Ran, prepared
 from tests.story.phones import verified
 
-from .conditions import CASES, CLAIRE, IDA, NEWCOMER, TODAY, WHY, example_of, filled, load
+from .command_cases import CASES, CLAIRE, IDA, NEWCOMER, TODAY, WHY, example_of, filled, load
 from .streams import CLOSED, FULL, GONE, shared_forks
 from .terminal import at_terminal
 
