@@ -184,6 +184,14 @@ def test_3_i_do_not_know_my_numen(desk: Desk) -> None:
     assert "To say: " in ran.out + ran.err
 
 
+def test_3b_the_telephone_to_call_back_is_whole(desk: Desk) -> None:
+    file = desk.academy.sandbox.folder / "establishments.csv"
+    header, *lines = file.read_text().splitlines()
+    rows = [f"{header};telephone", *(f"{line};03 53 01 10 16" for line in lines)]
+    file.write_text("\n".join(rows) + "\n")
+    assert " 03 53 01 10 16 " in desk.types("establishment", "list", THUILLIER)
+
+
 def test_4_i_typed_it_wrong_too_often(desk: Desk) -> None:
     for _ in range(10):
         desk.lets_in(CLAIRE, "faux")
