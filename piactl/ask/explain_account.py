@@ -57,6 +57,7 @@ def why(
             answers = [state_answer(question), *(a for s in services for a in _in_short(question, s))]
     hinders = (cause for cause in login.causes if cause.effect is REFUSED or cause.kind == GRACE)
     hindered = next(hinders, None)
+    coming = question.next_post
     return {
         "uid": question.account.uid,
         "display_name": question.account.display_name or None,
@@ -64,6 +65,7 @@ def why(
         "policy_file": settings.policy_file,
         "cases": case_rows(question.cases),
         "log_in": {"kind": hindered.kind, "effect": hindered.effect} if hindered else None,
+        "next_post": facts_of(coming, "uai", "start") if coming else None,
         "answers": [_answer(answer, store.policy) for answer in answers],
     }
 

@@ -71,7 +71,7 @@ def find_by_words(accounts: Iterable[Account], query: str, rules: Rules) -> Foun
     best = process.extract(
         " ".join(words), texts, scorer=fuzz.partial_token_sort_ratio, limit=MOST_NEAR, score_cutoff=_NEAR
     )
-    if best:
+    if best and not any(word.isdigit() for word in words):  # a number is right or wrong, never near
         return Found([by_uid[uid] for _, _, uid in best], exact=False)
     others = (
         (_fitting(names, [*words[:n], *words[n + 1 :]], str.startswith), word) for n, word in enumerate(words)

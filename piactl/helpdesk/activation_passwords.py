@@ -241,8 +241,8 @@ def _password_words(account: Account, encoding: Encoding, until: str) -> Iterato
     linked = account.device if encoding.links else ""
     if linked not in ("", NO_DEVICE):
         yield Phrase(
-            "an activation password, valid until {until}, followed by a one-time code of the device as "
-            "before",
+            "an activation password, valid until {until}, followed by a new one-time code of the device: "
+            "one that was given as a proof is used up",
             until=until,
         )
         return

@@ -40,6 +40,7 @@ from piactl.helpdesk.attempt_limits import (
     OperationGuard,
     ProofKind,
     begin_attempt,
+    shown_time,
 )
 from piactl.helpdesk.holders_of_devices import (
     DeviceHolder,
@@ -304,7 +305,7 @@ def prepare_resync(
         )
     instant = now()
     attempt = begin_attempt(checks, uid, instant, ProofKind.CODE)
-    device, match = _matching(reach_minutes, uid, opened_, (first, second), instant)
+    device, match = _matching(reach_minutes, store.policy.timezone, uid, opened_, (first, second), instant)
     if device is holder.in_force:
         attempt.right()
     else:
@@ -314,12 +315,16 @@ def prepare_resync(
     clock = Phrase("the clock of {device} is right", device=named)
     if match.drift:
         clock = Phrase("the clock of {device} is {error} of the time", device=named, error=error)
-    note = Phrase("{clock}; its codes count so from now on, the next one first", clock=clock)
+    note = Phrase(
+        "{clock}; its codes count so from now on, the next one first: leave the telephone's time as it is",
+        clock=clock,
+    )
     return Batch((prepared(holder, "otp-resync", author.reason, writes, note),))
 
 
 def _matching(
     reach_minutes: int,
+    timezone: str,
     uid: str,
     devices: Sequence[tuple[DeviceEntry, OtpSecret]],
     pair: tuple[str, str],
@@ -330,21 +335,21 @@ def _matching(
         try:
             match = match_pair(device.device, secret.code, pair, now, reach)
         except CodeUsed:
-            raise WrongCode(_went_back(uid, device, now)) from None
+            raise WrongCode(_went_back(uid, device, now, timezone)) from None
         if match is not None:
             return device, match
     raise WrongCode(
         Phrase(
             "{uid}: these are not two codes of its device that follow each other, or its clock is more than "
-            "{minutes} minutes wrong.\nGive a code, wait for the next, give that; or set the telephone's "
-            "time to automatic; or enrol anew: piactl otp enroll {uid}",
+            "{minutes} minutes wrong.\nSet the telephone's time to automatic; give a code, wait for the "
+            "next, give that; or enrol anew: piactl otp enroll {uid}",
             uid=uid,
             minutes=reach_minutes,
         )
     )
 
 
-def _went_back(uid: str, device: DeviceEntry, now: datetime) -> Phrase:
+def _went_back(uid: str, device: DeviceEntry, now: datetime, timezone: str) -> Phrase:
     """The message for used codes: codes up to the last step stay used up, and a clock that was set back has
     to reach that step again."""
     ahead = (device.device.last_step + 1) * PERIOD - int(now.timestamp())
@@ -352,10 +357,10 @@ def _went_back(uid: str, device: DeviceEntry, now: datetime) -> Phrase:
         return Phrase("{uid}: these codes, or later ones, were used before; give the next two", uid=uid)
     until = now + timedelta(seconds=ahead)
     return Phrase(
-        "{uid}: codes up to {time} UTC on this device's clock were used while it was ahead; none of "
-        "them is good again.\nWait until then, or enrol anew: piactl otp enroll {uid}",
+        "{uid}: the clock of this device was ahead, and its codes up to {time} are used up.\nWait until "
+        "then, and leave its time as it is; or enrol anew: piactl otp enroll {uid}",
         uid=uid,
-        time=f"{until:%H:%M}",
+        time=shown_time(until, timezone),
     )
 
 
@@ -375,8 +380,9 @@ def prepare_suspension(
             raise ActRefused(
                 Phrase(
                     "{uid}: no device is in force: the telephone gives no codes, and nothing needs to be "
-                    "done.\nIf somebody else may know the password: piactl account lock {uid} --compromised "
-                    '--reason "..."',
+                    "done for them.\nIf a password was stored in it: piactl password reset {uid}\nIf "
+                    "somebody else has used the account: piactl account lock {uid} --compromised --reason "
+                    '"..."',
                     uid=uid,
                 )
             )

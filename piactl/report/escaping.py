@@ -51,7 +51,7 @@ _RULES = (
     (r"^  (?:YES|OUI)\b", _GREEN),
     (r"^  (?:NO|NON)\b", _RED),
     (r"\b(?:LOCKED|LET IN|REFUSED|ERROR:|CHANGED BY ANOTHER PROGRAM)", _RED),
-    (r"\b(?:VERROUILLÉ|OUVERT À TORT|REFUSÉ|ERREUR :|CHANGÉ PAR UN AUTRE PROGRAMME)", _RED),
+    (r"\b(?:VERROUILLÉE?|OUVERT À TORT|REFUSÉE?|ERREUR :|CHANGÉ PAR UN AUTRE PROGRAMME)", _RED),
     (r"\b(?:WARNING|ATTENTION ?):", _YELLOW),
     (r"^Plan [0-9a-f]{12} (?:as of|au) [-/\d]+$", _BOLD),
 )

@@ -146,12 +146,12 @@ def _narrowed(
 ) -> tuple[list[list[str]], list[str]]:
     """The cells in lines of `width`, and the names of the columns that are left out because they do not fit,
     the last ones first. The first column, which names the row, and columns whose cells are single words
-    (addresses, days) are whole or left out; others are cut with an ellipsis, as little as possible, but
-    `lists`, which have more lines."""
+    (addresses) or without letters (telephones, times) are whole or left out; others are cut with an
+    ellipsis, as little as possible, but `lists`, which have more lines."""
     columns = [*zip(*cells, strict=True)]
     least_widths = [len(name) + MIN_PADDING for name in cells[0]]
     widest = [max(least, *map(len, column)) for least, column in zip(least_widths, columns, strict=True)]
-    whole = [number == 0 or not any(" " in text for text in c) for number, c in enumerate(columns)]
+    whole = [number == 0 or not any(map(_has_words, column)) for number, column in enumerate(columns)]
     kept: list[int] = []
     room = width + 2
     for number, own in enumerate(widest):
@@ -169,6 +169,10 @@ def _narrowed(
         [[(_in_lines if n in lists else _cut)(row[n], limits[n]) for n in kept] for row in cells],
         [name for n, name in enumerate(cells[0]) if n not in kept],
     )
+
+
+def _has_words(text: str) -> bool:
+    return " " in text and any(map(str.isalpha, text))
 
 
 def _in_lines(text: str, limit: int) -> str:

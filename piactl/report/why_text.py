@@ -9,7 +9,7 @@ from typing import Any
 from piactl.phrase import Phrase, joined
 from piactl.report.account_text import right_words
 from piactl.report.escaping import shown
-from piactl.report.words_to_say import handed_over, words_to_say
+from piactl.report.words_to_say import day_of, handed_over, words_to_say
 from piactl.translation import translate, translate_word
 
 View = Mapping[str, Any]
@@ -19,6 +19,7 @@ COLUMNS = (
     "origin", "remedy",
 )  # fmt: skip
 _FIRST_DAYS = 6
+_OF_LOG_IN = ("state", "login")
 _WIDTH = 11
 
 
@@ -39,22 +40,33 @@ def why_rows(view: View) -> Iterator[dict[str, Any]]:
             yield row if cause is None else {**row, "reason": cause["text"], "remedy": cause["command"]}
 
 
-def why_text(view: View, is_to_hand_over: Callable[[str], bool]) -> str:
-    """The answers to one question about one account, what a caller may be told, and the line to hand over, if
-    the first command that helps is to be."""
-    lines = [*_lines(view), _field("  ", Phrase("to say"), words_to_say(view))]
-    helping = next(_helping(view["answers"]), None)
-    if helping is not None and is_to_hand_over(helping[0]):
-        lines.append(_field("  ", Phrase("hand over"), handed_over(view, *helping)))
+def why_text(view: View) -> str:
+    """The answers to one question about one account."""
+    return "\n".join(map(shown, _lines(view))) + "\n"
+
+
+def said_text(view: View, is_to_hand_over: Callable[[str], bool]) -> str:
+    """What a caller may be told, and the lines to hand over of the commands that help."""
+    lines = [_field("  ", Phrase("to say"), words_to_say(view))]
+    lines += [
+        _field("  ", Phrase("hand over"), handed_over(view, *helping))
+        for helping in _helping(view)
+        if is_to_hand_over(helping[0])
+    ]
     return "\n".join(map(shown, lines)) + "\n"
 
 
-def _helping(answers: list[View]) -> Iterator[tuple[str, str]]:
-    """The commands that help, each with what it is for, the first one first."""
+def _helping(view: View) -> Iterator[tuple[str, str]]:
+    """The first command that helps of each answer, with what it is for; none where the day alone helps, and
+    none for a service of somebody who cannot log in, or whose post has ended."""
+    answers = view["answers"]
+    if view["log_in"] and answers[0]["subject"] not in _OF_LOG_IN:
+        return
     for answer in answers[:1] if answers[0]["subject"] == "state" else answers:
-        yield from ((cause["command"], cause["text"]) for cause in answer["causes"] if cause["command"])
-        if not answer["yes"]:
-            yield from ((r["command"], answer["reason"]) for r in answer["remedies"] if r["command"])
+        helping = [(cause["command"], cause["text"]) for cause in answer["causes"] if cause["command"]]
+        if not answer["yes"] and (answer["subject"] in _OF_LOG_IN or not day_of(answer)):
+            helping += [(r["command"], answer["reason"]) for r in answer["remedies"] if r["command"]]
+        yield from helping[:1]
 
 
 _SHOWN = {"held": "HELD"}
@@ -79,7 +91,7 @@ def step_lines(view: View) -> str:
     for step in view["steps"]:
         verdict = translate_word(_SHOWN.get(step["verdict"], step["verdict"]))
         text = translate(step["text"])
-        lines.append(f"  {translate_word(step['step']):<{_WIDTH}} {verdict:<8} {step['code']:<14} {text}")
+        lines.append(f"  {translate_word(step['step']):<{_WIDTH}} {verdict:<8} {text}")
     return "\n".join(map(shown, lines)) + "\n"
 
 
@@ -186,7 +198,7 @@ def _services(answers: list[View]) -> Iterator[str]:
 def _shortly(answer: View) -> str:
     if answer["yes"]:
         return joined(_span(answer), "{first}, {second}")
-    begins = next((r["day"] for r in answer["remedies"] if r["day"] and not r["command"]), None)
+    begins = day_of(answer)
     shows_begin = not begins or begins in answer["reason"]
     if shows_begin:
         return str(answer["reason"])

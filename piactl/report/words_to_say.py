@@ -16,7 +16,7 @@ _ENDED = Phrase("Your post has ended, and the account with it. If you have anoth
 _HANDED_OVER = Phrase("I cannot do this myself: I hand your request over to an administrator")
 
 _CAUSES: Mapping[str, Phrase] = {
-    "no-password": Phrase("No password has been chosen for this account yet. {next}", next=_NUMEN),
+    "no-password": Phrase("No password is set for this account. {next}", next=_NUMEN),
     "activation-ended": Phrase("The activation password was not used in time. {next}", next=_NUMEN),
     "activation-unused": Phrase(
         "Log in with the activation password that you were given, with its hyphens, and choose a password"
@@ -31,10 +31,23 @@ _CAUSES: Mapping[str, Phrase] = {
     ),
     "expired": Phrase("The password has expired. {next}", next=_NUMEN),
     "must-change": Phrase("At your next log in you have to choose another password"),
-    "device-lost": Phrase("The telephone for your codes was reported lost; another one has to be enrolled"),
-    "device-drift": Phrase("If your codes are refused, read me two codes that follow each other"),
+    "device-lost": Phrase(
+        "The telephone for your codes was reported lost or suspended. If you have it in hand, I need your "
+        "NUMEN; if not, another one has to be enrolled"
+    ),
+    "device-clock": Phrase(
+        "If your codes are refused: set the time of your telephone to automatic, and try again. If they "
+        "still are: read me two codes that follow each other. If your password is forgotten: {next}",
+        next=_NUMEN,
+    ),
+    "device-drift": Phrase(
+        "Leave the time of your telephone as it is. If your codes are refused: read me two that follow each "
+        "other. If your password is forgotten: {next}",
+        next=_NUMEN,
+    ),
     "device-none": Phrase(
-        "Some applications ask for a code, and no telephone shows one yet: it has to be enrolled"
+        "Nothing here refuses your log in: try again, and read me the message that you get. If it asks for a "
+        "code: no telephone shows one yet, and I can set one up with you"
     ),
     "lock": Phrase("The account is locked. {next}", next=_HANDED_OVER),
     "entry": Phrase("The account is not as it should be. {next}", next=_HANDED_OVER),
@@ -51,7 +64,7 @@ _CAUSES: Mapping[str, Phrase] = {
 """By the kind of the first cause."""
 
 
-def words_to_say(view: View) -> Phrase:
+def words_to_say(view: View) -> str:
     """The words for the first answer of a `why` document."""
     first = view["answers"][0]
     if view["cases"]:
@@ -63,27 +76,40 @@ def words_to_say(view: View) -> Phrase:
     is_login, hindered = first["subject"] == "login", view["log_in"]
     refused = bool(hindered) and hindered["effect"] == "refused" and hindered["kind"] != "not-started"
     if refused and not is_login:  # a right is of no use to somebody who cannot log in
-        return _CAUSES[hindered["kind"]]
+        return _of_cause(hindered["kind"], view)
     if first["causes"]:
         kind = first["causes"][0]["kind"]
         if kind != "not-started":
-            return _CAUSES[kind]
+            return _of_cause(kind, view)
         opens = _on_a_day(first)
         needs = any(cause["kind"] == "no-password" for cause in first["causes"])
         return Phrase("{opens}. {next}", opens=opens, next=_NUMEN) if needs else opens
     if is_login:
         return Phrase("Nothing here refuses your log in: try again, and read me the message that you get")
     if first["subject"] == "state":
+        if hindered and hindered["kind"] == "grace":
+            return _of_cause(hindered["kind"], view)
         return Phrase("The account is open") if first["yes"] else _on_a_day(first)
     return _of_service(first["label"], view)
 
 
+def _of_cause(kind: str, view: View) -> Phrase:
+    coming = view["next_post"]
+    if coming and kind in ("grace", "closed"):
+        return Phrase(
+            "Your former post has ended; the next one, at {uai}, begins on {day}, with its applications",
+            uai=coming["uai"],
+            day=coming["start"],
+        )
+    return _CAUSES[kind]
+
+
 def _on_a_day(answer: View) -> Phrase:
-    day = _day(answer)
+    day = day_of(answer)
     return Phrase("The account opens on {day}", day=day) if day else _HR
 
 
-def _of_service(label: str, view: View) -> Phrase:
+def _of_service(label: str, view: View) -> str:
     answers = view["answers"]
     held, others = ([a for a in answers if a["yes"] is yes] for yes in (True, False))
     if held and others and all(answer["uai"] for answer in answers):
@@ -106,23 +132,40 @@ def _of_service(label: str, view: View) -> Phrase:
             service=label,
             places=joined(places, "{first} and {second}"),
         )
+    if held and held[0]["uai"]:
+        return Phrase(
+            "You have {service} at {uai}: log out and in again, and read me the message that you get. If "
+            "that is not your school, your HR office has to correct it",
+            service=label,
+            uai=held[0]["uai"],
+        )
     if held:
         return Phrase(
             "You have {service}: log out and in again, and read me the message that you get", service=label
         )
-    day = _day(answers[0])
+    words = [_not_held(label, answer, view) for answer in answers]
+    return joined(dict.fromkeys(words), "{first}. {second}")
+
+
+def _not_held(label: str, answer: View, view: View) -> Phrase:
+    service = Phrase("{service} at {uai}", service=label, uai=answer["uai"]) if answer["uai"] else label
+    day = day_of(answer)
     if day:
-        return Phrase("You get {service} on {day}", service=label, day=day)
+        return Phrase(
+            "By the data of HR you get {service} on {day}; until then it is closed for you",
+            service=service,
+            day=day,
+        )
     if view["log_in"] and view["log_in"]["kind"] == "grace":
-        return _CAUSES["grace"]
+        return _of_cause("grace", view)
     return Phrase(
         "With your present post you do not have {service}. If you need it, I hand your request over to an "
         "administrator",
-        service=label,
+        service=service,
     )
 
 
-def _day(answer: View) -> str | None:
+def day_of(answer: View) -> str | None:
     """From when time alone helps."""
     return next((r["day"] for r in answer["remedies"] if r["day"] and not r["command"]), None)
 

@@ -15,7 +15,7 @@ from piactl.errors import Exit, NotPermitted
 from piactl.host import roles_of_caller
 from piactl.host.roles_of_caller import IDENTITIES, Role
 from piactl.host.secret_files import identity_password
-from piactl.report.why_text import why_text
+from piactl.report.why_text import said_text
 from tests.story.academy import Academy
 
 from .command_cases import CASES, CLAIRE, WHY, filled, load
@@ -95,7 +95,7 @@ def test_why_has_a_line_to_hand_over_what_the_role_has_not(academy: Academy, hel
     assert academy.run("account", "lock", CLAIRE, *WHY).code == 0
     view = academy.run("why", CLAIRE, "login", "-o", "json").json
     roles_of_caller.work_with(frozenset({Role.DESK}))
-    *_, said, line = why_text(view, is_of_others).splitlines()
+    said, line = said_text(view, is_of_others).splitlines()
     assert said.startswith("  to say ")
     assert line.startswith(f"  hand over   Claire Dubreuil ({CLAIRE}): locked by "), line
     assert WHY[1] in line
@@ -103,7 +103,7 @@ def test_why_has_a_line_to_hand_over_what_the_role_has_not(academy: Academy, hel
     assert not is_of_others(f"piactl password reset {CLAIRE}")
     assert is_of_others(f"piactl password reset {CLAIRE} --without-check")
     roles_of_caller.work_with(frozenset({Role.ADMINISTRATOR}))
-    assert "hand over   " not in why_text(view, is_of_others)
+    assert "hand over   " not in said_text(view, is_of_others)
 
 
 def test_one_function_hands_out_the_passwords_of_identities() -> None:

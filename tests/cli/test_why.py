@@ -111,7 +111,7 @@ def test_the_remedy_of_a_state_changes_it(academy: Academy, rows: list[str], sta
         eve = (datetime.fromisoformat(until) - timedelta(days=1)).date().isoformat()
         assert answer(academy, "--as-of", eve)["verdict"] == state
     if state in ("grace", "deactivated"):
-        done(academy, proposed(explanation, "account reopen"))
+        done(academy, proposed(explanation, "account extend"))
         assert answer(academy)["verdict"] == "active"
 
 
@@ -346,7 +346,7 @@ def test_missing_drifting_and_lost_devices_are_explained(academy: Academy) -> No
     device(academy, "phone", oathTOTPTimeStepDrift="-2")
     academy.recorded(CLAIRE, piactlDevice=["phone"])
     cause = causes(academy)["device-drift"]
-    assert "60 s behind" in cause["text"]
+    assert "1 min behind" in cause["text"]
     assert "otp resync" in cause["command"]
     academy.recorded(CLAIRE, piactlDevice=["other"])
     loss = causes(academy)["device-lost"]

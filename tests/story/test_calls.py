@@ -65,7 +65,12 @@ PEOPLE = [
     post(-300, **person(11, "Lucie", "Haute")),
     post(-3, 40, **person(11, "Lucie", "Haute", position="disponibilite")),
     post(-300, 20, **person(12, "Yanis", "Belhad", corps="776")),
+    post(-300, -15, **person(13, "Paul", "Somme", uai=MARESCHAL)),
+    post(4, **person(13, "Paul", "Somme")),
 ]
+
+
+OTHERS = ("odile.lhomel", "armand.tillol", "gaspard.noir", "lucie.haute", "paul.somme")
 
 
 @prepared
@@ -75,7 +80,7 @@ def staff(academy: Academy) -> Academy:
     academy.night(
         day(-90).isoformat(), academy.feed(*PEOPLE, post(-300, **MARRIED), day=day(-90).isoformat())
     )
-    for uid in (CLAIRE, CAMILLE, JULIE, "odile.lhomel", "armand.tillol", "gaspard.noir", "lucie.haute"):
+    for uid in (CLAIRE, CAMILLE, JULIE, *OTHERS):
         academy.change(uid, userPassword=[OWN], pwdReset=[])
     academy.night(
         day(0).isoformat(),
@@ -179,6 +184,14 @@ def test_3_i_do_not_know_my_numen(desk: Desk) -> None:
     assert "To say: " in ran.out + ran.err
 
 
+def test_3b_the_telephone_to_call_back_is_whole(desk: Desk) -> None:
+    file = desk.academy.sandbox.folder / "establishments.csv"
+    header, *lines = file.read_text().splitlines()
+    rows = [f"{header};telephone", *(f"{line};03 53 01 10 16" for line in lines)]
+    file.write_text("\n".join(rows) + "\n")
+    assert " 03 53 01 10 16 " in desk.types("establishment", "list", THUILLIER)
+
+
 def test_4_i_typed_it_wrong_too_often(desk: Desk) -> None:
     for _ in range(10):
         desk.lets_in(CLAIRE, "faux")
@@ -203,7 +216,7 @@ def test_4b_and_with_the_first_password_only_time_helps(desk: Desk) -> None:
 
 def test_5_i_have_no_password_yet(desk: Desk) -> None:
     marie = "marie.martin"
-    assert desk.words("No password has been chosen", "Aucun mot de passe") in desk.reads_out(marie, "login")
+    assert desk.words("No password is set", "Aucun mot de passe") in desk.reads_out(marie, "login")
     screen = desk.types("password", "activate", CLAIRE, exits=1, numen=NUMEN)
     assert "piactl password reset" in screen, "hers is chosen: another command"
     assert desk.lets_in(CLAIRE, OWN)
@@ -218,6 +231,7 @@ def test_6_my_telephone_is_gone(desk: Desk) -> None:
     assert not desk.lets_in(CLAIRE, OWN + phone.code())
     assert not desk.lets_in(CLAIRE, OWN)
     assert desk.words("reported lost", "déclaré perdu") in desk.reads_out(CLAIRE, "login")
+    assert f"piactl otp resume {CLAIRE}" in desk.types("why", CLAIRE, "login")
     cause, file = cause_of(desk, "device-lost"), desk.academy.folder / "uri"
     assert cause["effect"] == "refused"
     followed(desk, cause["command"], "--uri-file", str(file))
@@ -269,18 +283,42 @@ def test_8_my_codes_are_refused(desk: Desk) -> None:
     phone.ahead = 240
     assert not desk.lets_in(CLAIRE, OWN + phone.code())
     assert "the password or the code was wrong at the last" in cause_of(desk, "wrong-tries")["text"]
-    cause = cause_of(desk, "device-drift")
+    assert desk.words("to automatic, and try again", "automatique et réessayez") in desk.reads_out(
+        CLAIRE, "login"
+    )
+    cause = cause_of(desk, "device-clock")
     followed(desk, cause["command"], stdin=f"{phone.code()}\n{phone.code()}\n")
     assert desk.lets_in(CLAIRE, OWN + phone.code())
     causes = {cause["kind"]: cause for cause in answer(desk, "login")["causes"]}
     assert set(causes) == {"device-drift"}, "no wrong tries since"
-    assert "ahead at its last good code, and is allowed to be" in causes["device-drift"]["text"]
+    text = causes["device-drift"]["text"]
+    assert re.search(" min( 30 s)? ahead at its last good code, and is allowed to be", text)
+
+
+def test_8b_the_clock_was_set_right_after_a_resync(desk: Desk) -> None:
+    """Its codes are good again once the time of the last one has come, in the time zone of everybody."""
+    phone = verified(desk.academy, CLAIRE)
+    phone.ahead = 1230
+    resync = ("otp", "resync", CLAIRE)
+    assert desk.academy.run(*resync, stdin=f"{phone.code()}\n{phone.code()}\n").code == 0
+    phone = Phone(phone.secret)
+    assert not desk.lets_in(CLAIRE, OWN + phone.code())
+    said = desk.reads_out(CLAIRE, "login")
+    assert said.startswith(
+        desk.words("Leave the time of your telephone", "Laissez l'heure de votre téléphone")
+    )
+    screen = desk.types("why", CLAIRE, "login")
+    assert re.search(desk.words("2[01] min.* ahead", "2[01] min.* d'avance"), screen)
+    refused = desk.academy.run(*resync, stdin=f"{phone.code()}\n{phone.code()}\n")
+    assert refused.code == 1
+    assert "(Europe/Paris) are used up" in refused.err
 
 
 def test_9_my_telephone_is_gone_and_never_showed_codes(desk: Desk) -> None:
     with desk.academy.nothing_written():
         screen = desk.types("otp", "suspend", CLAIRE, *WHY, exits=1)
     assert desk.words("nothing needs to be done", "il n'y a rien à faire") in screen
+    assert f"piactl password reset {CLAIRE}" in screen, "its mailbox may know the password"
     assert desk.lets_in(CLAIRE, OWN)
 
 
@@ -307,13 +345,25 @@ def test_10_i_have_moved_and_a_service_is_missing(desk: Desk) -> None:
     screen = desk.types("why", CAMILLE, "livret")
     for uai in (THUILLIER, MARESCHAL):
         assert f"{desk.words('YES at', 'OUI à')} {uai}" in screen
-    former = desk.words(f"{MARESCHAL} until", f"{MARESCHAL} jusqu'au")
-    assert f"{THUILLIER} {desk.words('and', 'et')} {former}" in desk.reads_out(CAMILLE, "livret")
+    said = desk.reads_out(CAMILLE, "livret")
+    assert f"{THUILLIER} (Lycée Louis Thuillier) {desk.words('and', 'et')} {MARESCHAL}" in said
+    assert desk.words("(Collège Guy Mareschal) until", "(Collège Guy Mareschal) jusqu'au") in said
     screen = desk.types("account", "list", "--services", "--uai", "guy mareschal")
     assert desk.words(f"post ended on {day(-3)}", f"poste fini le {day(-3):%d/%m/%Y}") in " ".join(
         screen.split()
     )
     assert desk.lets_in(CAMILLE, OWN)
+
+
+def test_10c_my_next_post_begins_in_some_days(desk: Desk) -> None:
+    """Between two posts: the next one is recorded, so HR has nothing to record."""
+    said = desk.reads_out("paul.somme", "login")
+    assert said.startswith(desk.words("Your former post has ended", "Votre ancien poste a pris fin"))
+    assert THUILLIER in said
+    screen = " ".join(desk.types("why", "paul.somme", "livret").split())
+    assert f"{THUILLIER} (Lycée Louis Thuillier) {desk.words('on', 'le')} " in screen
+    assert desk.words("the post there begins on", "l'affectation y commence le") in screen
+    assert desk.label("hand over") not in screen
 
 
 def test_11_i_see_the_service_of_a_school_that_is_not_mine(desk: Desk) -> None:
@@ -331,6 +381,9 @@ def test_11_i_see_the_service_of_a_school_that_is_not_mine(desk: Desk) -> None:
 def test_10b_a_service_is_there_and_does_not_open(desk: Desk) -> None:
     assert desk.reads_out(CLAIRE) == desk.words("The account is open", "Le compte est ouvert")
     assert desk.words("read me the message", "lisez-moi le message") in desk.reads_out(CLAIRE, "messagerie")
+    said = desk.reads_out(CLAIRE, "livret")
+    assert THUILLIER in said
+    assert desk.words("your HR office has to correct it", "votre gestionnaire RH doit corriger") in said
 
 
 def test_28_only_an_administrator_can_help(desk: Desk) -> None:
@@ -419,7 +472,9 @@ def test_19_i_have_retired(desk: Desk) -> None:
     assert said.startswith(
         desk.words("Your post has ended, and some", "Votre poste a pris fin, et certaines")
     )
-    assert "account reopen" not in desk.types("why", "odile.lhomel", "login")
+    screen = desk.types("why", "odile.lhomel", "login")
+    assert not re.search("account (reopen|extend)", screen)
+    assert desk.reads_out("odile.lhomel") == said
     assert desk.lets_in("odile.lhomel", OWN)
 
 
@@ -437,6 +492,9 @@ def test_20_i_am_back_from_leave(desk: Desk) -> None:
 def test_21_nobody_knows_me(desk: Desk) -> None:
     screen = desk.types("account", "find", "kevin", "ouedraogo", exits=9)
     assert desk.words("nobody has this name", "personne n'a ce nom") in screen
+    screen = desk.types("account", "find", "1099", exits=9)
+    assert "piactl why 1099 --run last" in screen, "a number has no neighbours"
+    assert CLAIRE not in screen
     screen = desk.types("account", "find", "dubreuil", "college")
     assert desk.words("without college", "sans college") in screen
     assert CLAIRE in screen

@@ -451,4 +451,4 @@ def test_a_decided_case_holds_nobody(held: Academy) -> None:
     done(held, "match", "different", case, *WHY)
     view = done(held, "why", "claire.dubreuil", "-o", "json").json
     assert view["cases"] == []
-    assert [r for r in view["answers"][0]["remedies"] if "account reopen" in (r["command"] or "")]
+    assert [r for r in view["answers"][0]["remedies"] if "account extend" in (r["command"] or "")]

@@ -158,7 +158,7 @@ def test_resync_accepts_a_device_whose_clock_is_ahead(claire: Academy) -> None:
     phone.ahead, phone.shown = 0, 0
     back = resync(claire, UID, phone)
     assert back.code == 1
-    assert "none of them is good again" in " ".join(back.err.split())
+    assert "are used up. piactl: Wait until then" in " ".join(back.err.split())
 
 
 def test_resync_accepts_an_unverified_device_whose_clock_is_behind(claire: Academy) -> None:

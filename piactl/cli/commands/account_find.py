@@ -60,6 +60,14 @@ def find(
         if not found.accounts:
             if options.output in (Form.JSON, Form.NDJSON):
                 put(rendered([], (), options.output))
+            if name.strip().isdigit():
+                raise NotFound(
+                    Phrase(
+                        "{name}: no account has this matricule; if the last night held its row: "
+                        "piactl why {name} --run last",
+                        name=name.strip(),
+                    )
+                )
             raise NotFound(
                 Phrase(
                     "{name}: nobody has this name or a similar one; try fewer words, or pieces of them",

@@ -9,11 +9,13 @@ import typer
 from piactl.cli.framework.configuration import this_configuration
 from piactl.cli.framework.options import Output
 from piactl.cli.framework.output import show_rows
-from piactl.config.read_register import FIELDS
 from piactl.core.model.establishment import establishments_named
 from piactl.core.text import facts_of
 from piactl.errors import Exit, NotFound
 from piactl.phrase import Phrase
+
+_SHOWN = ("uai", "name", "telephone", "commune", "nature", "degree", "sector")
+"""The telephone before what a narrow terminal may leave out: the help desk calls back by it."""
 
 
 def list_(
@@ -38,6 +40,6 @@ def list_(
         raise NotFound(
             Phrase("{text}: no establishment of the register has this; try fewer words", text=text)
         )
-    rows = [facts_of(e, *FIELDS, null=FIELDS[1:]) for e in sorted(found, key=lambda e: e.uai)]
-    show_rows(rows, FIELDS, output)
+    rows = [facts_of(e, *_SHOWN, null=_SHOWN[1:]) for e in sorted(found, key=lambda e: e.uai)]
+    show_rows(rows, _SHOWN, output)
     return int(Exit.DONE)

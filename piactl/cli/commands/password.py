@@ -82,7 +82,8 @@ def hand_out(
                     "the activation passwords are in {file}; delete it once they are handed over", file=file
                 )
             )
-        say(Phrase("applications that still log in with an old password stop; open sessions continue"))
+        if not first_only:
+            say(Phrase("applications that still log in with an old password stop; open sessions continue"))
 
     return command.decide(
         lambda store: approving(store.reader, delivery.prepare(store, names, reason, utc_now(), identity)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -25,7 +26,7 @@ from piactl.journal.query import changes
 from piactl.phrase import Phrase
 from piactl.planning.signed_plan_file import read_kept_plan
 from piactl.report.establishment_names import with_names
-from piactl.report.why_text import COLUMNS, STEP_COLUMNS, step_lines, step_rows, why_rows, why_text
+from piactl.report.why_text import COLUMNS, STEP_COLUMNS, said_text, step_lines, step_rows, why_rows, why_text
 from piactl.translation import read_word
 
 
@@ -85,7 +86,8 @@ def why(
 
     def text_of(view: Mapping[str, Any]) -> str:
         gap = "" if view is views[0] else "\n"
-        return with_names(gap + why_text(view, is_to_hand_over), configuration.register)
+        named = partial(with_names, register=configuration.register)
+        return named(gap + why_text(view)) + named(said_text(view, is_to_hand_over))
 
     show_views(views, text_of, COLUMNS, output, single=account != "-", rows_of=why_rows)
     return code
@@ -96,7 +98,9 @@ def _through_run(
 ) -> int:
     settings, unreadable = configuration.settings, configuration.unreadable
     with reading(configuration) as reader:
-        record = find_run(read_runs(reader, settings.directory.state, unreadable, utc_now()), run)
+        records = read_runs(reader, settings.directory.state, unreadable, utc_now())
+        nights = [r for r in records if {"nightly", "apply"} & {*str(r.get("command", "")).split()[1:2]}]
+        record = find_run(nights if run == "last" and nights else records, run)
         ready = read_kept_plan(settings, configuration.keys, record)
         plan, store = ready.plan if ready else None, configuration.accounts(reader)
         held = {hold.matricule for hold in plan.holds} if plan else set()

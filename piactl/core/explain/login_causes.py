@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from piactl.core.credentials.credential_state import NEVER_VALID, Credentials
+from piactl.core.credentials.totp_devices import PERIOD, clock_words
 from piactl.core.explain.question import (
     ASKED,
     GRACE,
@@ -132,24 +133,25 @@ def device_causes(question: Question, around: LoginContext) -> Iterator[Cause]:
     if not device.there:
         effect = REFUSED if around.by_server else SERVICE
         text = Phrase("the device {device} was reported lost and has not been replaced", device=device.name)
+        if device.name == NO_DEVICE:
+            text = Phrase(
+                "its device was reported lost, or suspended by a lock as compromised, and has not been "
+                'replaced; with the telephone in hand: piactl otp resume {uid} --reason "..."',
+                uid=uid,
+            )
         yield Cause("device-lost", effect, text, enroll)
     elif device.drift or (around.credentials.linked and around.credentials.failures):
         clock = Phrase("the clock of the device {device} was right", device=device.name)
-        values = {"device": device.name, "seconds": abs(device.drift) * device.step}
-        if device.drift > 0:
+        if device.drift:
             clock = Phrase(
-                "the clock of the device {device} was {seconds} s ahead at its last good code, and is "
-                "allowed to be",
-                **values,
+                "the clock of the device {device} was {error} at its last good code, and is allowed to be",
+                device=device.name,
+                error=clock_words(device.drift * device.step // PERIOD),
             )
-        elif device.drift:
-            clock = Phrase(
-                "the clock of the device {device} was {seconds} s behind at its last good code, and is "
-                "allowed to be",
-                **values,
-            )
-        text = Phrase("{clock}; if its codes are refused, it has drifted since", clock=clock)
-        yield Cause("device-drift", ASKED, text, f"piactl otp resync {uid}")
+        text = Phrase("{clock}; if its codes are refused, it was changed or has drifted since", clock=clock)
+        yield Cause(
+            "device-drift" if device.drift else "device-clock", ASKED, text, f"piactl otp resync {uid}"
+        )
 
 
 def _without_device(question: Question, enroll: str) -> Iterator[Cause]:
@@ -169,9 +171,14 @@ _WEIGHT = {LET_IN: 0, REFUSED: 0, ASKED: 1, SERVICE: 2}
 """The order of causes: those that refuse the login come first."""
 
 
+def _weight(cause: Cause) -> tuple[int, bool]:
+    # a wrong code counts as a wrong password: the clock of the telephone is the likelier cause
+    return _WEIGHT[cause.effect], cause.kind == "wrong-tries"
+
+
 def login_answer(question: Question, around: LoginContext) -> Answer:
     """The answer about login: no if any cause refuses it."""
-    causes = tuple(sorted(_causes(question, around), key=lambda cause: _WEIGHT[cause.effect]))
+    causes = tuple(sorted(_causes(question, around), key=_weight))
     yes = not any(cause.effect is REFUSED for cause in causes)
     by_rules = holding(login_days(question), question.number) is not None
     # if a password or the entry refuses what the rules allow, the rules do not give the days
@@ -338,12 +345,12 @@ def _by_state(question: Question) -> Iterator[Cause]:
     if since:
         state = Phrase("{state} since {since}", state=state, since=since)
     closed = joined([state, text], "{first}: {second}")
-    reopen = f'piactl account reopen {question.account.uid} --until DATE --reason "..."'
+    reopen = f'piactl account extend {question.account.uid} --until DATE --reason "..."'
     if question.cases:
         reopen = f"piactl match show {question.cases[0].id}"
     elif BY_HAND in question.because.values:
         reopen = f'piactl account reopen {question.account.uid} --reason "..."'
-    elif left_by_position(question.career, question.as_of):
+    elif left_by_position(question.career, question.as_of) or question.next_post:
         reopen = ""
     if question.state is State.ARCHIVED:
         yield Cause("archived", REFUSED, closed)

@@ -213,6 +213,14 @@ class Question:
         rows = (a for a in self.account.assignments if a.locks_until is not None and a.is_over(self.as_of))
         return next((row for row in rows if row.locks_until and self.as_of <= row.locks_until), None)
 
+    @property
+    def next_post(self) -> Assignment | None:
+        """The assignment to come of an account that has none on the day."""
+        if self.undecided or self.career.posts_on(self.as_of):
+            return None
+        coming = [post for post in self.career.posts if post.first > self.number]
+        return min(coming, key=lambda post: post.first).assignment if coming else None
+
     def hold_notes(self) -> Iterator[str]:
         """The open cases that hold the account."""
         return (case.hold_text for case in self.cases)

@@ -7,7 +7,7 @@ from datetime import date
 
 from piactl.core.acts import Act, ActRefused, Author
 from piactl.core.acts.grant_deny import end_exceptions, make_exception
-from piactl.core.acts.lock_close_rename import close, reopen, unlock
+from piactl.core.acts.lock_close_rename import close, extend, reopen, unlock
 from piactl.core.explain.question import Question, Remedy
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import OverrideKind, running
@@ -47,19 +47,20 @@ def wait_remedy(day: date | None, question: Question) -> Iterator[Remedy]:
 
 
 def reopen_remedy(question: Question, yes_days: YesDays) -> Iterator[Remedy]:
-    """The remedy for an account without current assignment: undo a closure by hand, or renew the last one. A
-    person whom a position keeps away, like a retired one, comes back by HR."""
+    """The remedy for an account without current assignment: undo a closure by hand, or prolong the last one.
+    A person whom a position keeps away, like a retired one, comes back by HR."""
     if question.cases:
         return
     if any(p.kind is OverrideKind.CLOSE for p in running(question.account.overrides, question.as_of)):
-        text, act, until = Phrase("the closure by hand taken back"), reopen(_AUTHOR), ""
+        text, act = Phrase("the closure by hand taken back"), reopen(_AUTHOR)
+        command = "piactl account reopen {}"
     elif left_by_position(question.career, question.as_of):
         yield Remedy(Phrase("a later assignment in the HR data, if the person comes back"))
         return
     else:
-        text, act = Phrase("an assignment on the day: renew the last one"), reopen(_AUTHOR, _until(question))
-        until = f" --until {_until(question)}"
-    yield from _effective(question, act, text, f"piactl account reopen {{}}{until}", yes_days, yes=True)
+        text, act = Phrase("the last assignment prolonged"), extend(_AUTHOR, _until(question))
+        command = f"piactl account extend {{}} --until {_until(question)}"
+    yield from _effective(question, act, text, command, yes_days, yes=True)
 
 
 def close_remedy(question: Question, yes_days: YesDays) -> Iterator[Remedy]:

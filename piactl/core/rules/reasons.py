@@ -388,6 +388,9 @@ def _not_held(
     if state is State.GRACE:
         eve = career.segment_on(as_of).first - 1
         held = any(g.first <= eve <= g.last and g.code != GRANT for g in grounds)
+        coming = None if held else _to_come(career, right, service, number)
+        if coming is not None:
+            return coming
         values = {"eve": _day(eve), "left": because.values.get("left", "")}
         rules = (own, *because.rules)
         code = "ends-with-post" if held else "not-held-before"
@@ -415,10 +418,17 @@ def _not_held(
         handed_over = any(g.code == HANDOVER and g.post is over for g in grounds)
         code = "handover-over" if handed_over else "post-over"
         return Reason(code, values, over.assignment, (own,), service.line)
-    if right[1] and posts and posts[0].first > number:
-        values = {**_post_values(posts[0]), "begins": _day(posts[0].first)}
-        return Reason("post-to-come", values, posts[0].assignment, (own,), service.line)
-    return _without_post(career, right[1], service, as_of, policy)
+    coming = _to_come(career, right, service, number)
+    return coming or _without_post(career, right[1], service, as_of, policy)
+
+
+def _to_come(career: Career, right: Right, service: Service, number: int) -> Reason | None:
+    """The reason of a right at an establishment where the first post is to come."""
+    posts = career.posts_for(right, service)
+    if not (right[1] and posts and posts[0].first > number):
+        return None
+    values = {**_post_values(posts[0]), "begins": _day(posts[0].first)}
+    return Reason("post-to-come", values, posts[0].assignment, _own_rules(service)[:1], service.line)
 
 
 def _without_post(career: Career, uai: str, service: Service, as_of: date, policy: Policy) -> Reason:
