@@ -51,7 +51,7 @@ def why(
     run: Annotated[
         str,
         typer.Option(
-            "--run", metavar="RUN", help="Follow the person through this run; `last` is the latest."
+            "--run", metavar="RUN", help="Follow the person through this run; `last` is the last night."
         ),
     ] = "",
 ) -> int:
