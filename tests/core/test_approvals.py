@@ -87,9 +87,10 @@ def test_two_approvals_by_one_person_count_once() -> None:
 def test_the_last_word_counts() -> None:
     no = replace(YES, approved=False, at=NOW, plan="x2", reason="test")
     about = REQUEST.plan, REQUEST.fingerprint
-    assert rejection(*about, []) is None
-    assert rejection(*about, [YES]) is None
-    assert rejection(*about, [YES, no]) == no
-    assert rejection(*about, [no, replace(YES, at=NOW + timedelta(minutes=1))]) is None
-    assert rejection(*about, [replace(no, feeds=("f2",))]) is None
-    assert rejection(*about, [replace(no, feeds=(), plan="x1")]) is not None
+    assert rejection(*about, [], ()) is None
+    assert rejection(*about, [YES], ()) is None
+    assert rejection(*about, [YES, no], ()) == no
+    assert rejection(*about, [YES, no], no.feeds) is None, "its feeds were applied since"
+    assert rejection(*about, [no, replace(YES, at=NOW + timedelta(minutes=1))], ()) is None
+    assert rejection(*about, [replace(no, feeds=("f2",))], ()) is None
+    assert rejection(*about, [replace(no, feeds=(), plan="x1")], ()) is not None

@@ -40,7 +40,8 @@ def test_rejected_rows_are_written_beside_their_reasons(sample, read, tmp_path):
     assert header == BOM_UTF8 + sample.header.encode() + b";rejet"
     assert first.startswith(b"'" + _blanked(sample.four()[2].encode()) + b";held")
     wrong = sample.four()[3].replace("0800002T", "0800002Z")
-    assert second.startswith(b"'" + _blanked(wrong.encode()) + b";bad-uai: uai: ")
+    assert second.startswith(b"'" + _blanked(wrong.encode()) + b";uai: ")
+    assert second.endswith(b"[bad-uai]")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
