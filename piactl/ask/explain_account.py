@@ -18,7 +18,7 @@ from piactl.core.model.policy import Policy, Service
 from piactl.core.model.settings import Settings
 from piactl.core.plan.plan import Plan
 from piactl.core.rules.reasons import post_text
-from piactl.core.text import facts_of, iso
+from piactl.core.text import facts_of, iso, minute
 from piactl.directory.interfaces import RawEntry
 from piactl.directory.store.account_entries import Entry, as_found
 from piactl.directory.store.password_state import read_credentials
@@ -74,10 +74,9 @@ def _around_login(store: AccountStore, entry: Entry, now: datetime, settings: Se
     policy = store.policy
     credentials = read_credentials(store.reader, entry.dn, entry.account.device, settings.password)
     last_night = store.last.as_of if store.last and not store.last.lost else None
-    zone = ZoneInfo(policy.timezone)
 
     def show(instant: datetime) -> str:
-        return instant.astimezone(zone).strftime("%Y-%m-%d %H:%M")
+        return minute(instant, policy.timezone)
 
     return LoginContext(credentials, now, show, policy.otp_enforced_by == "directory", last_night)
 

@@ -28,6 +28,12 @@ def percent(share: float) -> Phrase:
     return Phrase("{whole}.{tenths}%", whole=whole, tenths=tenths)
 
 
+def minute(instant: datetime | str, timezone: str) -> str:
+    """An instant, or one in ISO form, to the minute on the clocks of a time zone: `2026-09-01 08:05`."""
+    instant = datetime.fromisoformat(instant) if isinstance(instant, str) else instant
+    return f"{instant.astimezone(ZoneInfo(timezone)):%Y-%m-%d %H:%M}"
+
+
 def instant_words(instant: str, timezone: str) -> Phrase:
     """An instant in ISO form as people write it: day, time and time zone."""
     local = datetime.fromisoformat(instant).astimezone(ZoneInfo(timezone))

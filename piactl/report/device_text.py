@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from piactl.core.credentials.totp_devices import PERIOD, clock_words
+from piactl.core.text import minute
 from piactl.phrase import Phrase, joined
 from piactl.report.account_text import View
 from piactl.report.escaping import shown
@@ -17,17 +16,17 @@ DEVICE_COLUMNS = ("uid", "state", "login", "in_force", "suspended", "blocked")
 
 def devices_text(view: View, timezone: str) -> str:
     """The devices of one account; times are in `timezone`, to the minute."""
-    return "".join(f"{shown(line)}\n" for line in _device_lines(view, ZoneInfo(timezone)))
+    return "".join(f"{shown(line)}\n" for line in _device_lines(view, timezone))
 
 
-def _device_lines(view: View, zone: ZoneInfo) -> Iterator[str]:
+def _device_lines(view: View, timezone: str) -> Iterator[str]:
     facts = {"uid": view["uid"], "state": translate_word(view["state"]), "login": _device_login(view)}
     yield translate(Phrase("{uid}: {state}, {login}", **facts))
     if not view["devices"]:
         none = Phrase("no device; to enrol one: piactl otp enroll {uid}", uid=view["uid"])
         yield f"  {translate(none)}"
     for device in view["devices"]:
-        yield from _one_device(view["uid"], device, zone)
+        yield from _one_device(view["uid"], device, timezone)
     each = [
         Phrase("{name} ({text})", name=service["service"], text=Phrase(service["otp"]))
         for service in view["services"]
@@ -55,26 +54,24 @@ def _device_login(view: View) -> str:
     }[view["login"]]
 
 
-def _one_device(uid: str, device: View, zone: ZoneInfo) -> Iterator[str]:
+def _one_device(uid: str, device: View, timezone: str) -> Iterator[str]:
     uses = {
         "waits": Phrase("waits: piactl otp verify {uid}", uid=uid),
         "left over": Phrase("left over from an interrupted command"),
     }
     use = str(device["use"])
     yield f"  {device['device']}  {translate_word(uses.get(use, use))}"
-    made = Phrase("{time} by {by}", time=_minute(device["made"], zone), by=device["by"])
+    made = Phrase("{time} by {by}", time=minute(device["made"], timezone), by=device["by"])
     clock = clock_words(device["drift_seconds"] // PERIOD)
     rows = [
         ("made", made),
-        ("verified", _minute(device["verified"], zone)),
-        ("suspended", _minute(device["suspended"], zone)),
-        (Phrase("last code"), _minute(device["last_use"], zone) or Phrase("never")),
+        *((of, minute(device[of], timezone)) for of in ("verified", "suspended") if device[of]),
+        (
+            Phrase("last code"),
+            minute(device["last_use"], timezone) if device["last_use"] else Phrase("never"),
+        ),
         ("clock", Phrase("right") if clock == "none" else clock),
     ]
     for name, value in rows:
         if value:
             yield f"    {translate_word(name):<10} {translate(value)}"
-
-
-def _minute(text: str | None, zone: ZoneInfo) -> str:
-    return f"{datetime.fromisoformat(text).astimezone(zone):%Y-%m-%d %H:%M}" if text else ""

@@ -8,6 +8,7 @@ from itertools import takewhile
 from typing import Any
 
 from piactl.core.plan.check_guards import guard_words
+from piactl.core.text import minute
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.account_text import right_words
 from piactl.report.table import aligned, numbers
@@ -20,19 +21,20 @@ _MOST = 10
 """The most lines of one part; the rest is only counted."""
 
 
-def status_text(view: View) -> str:
-    """The object of `status_view` as text, part by part; parts without content are left out."""
+def status_text(view: View, timezone: str) -> str:
+    """The object of `status_view` as text, part by part; parts without content are left out. Times are those
+    of the time zone."""
     accounts = counted(view["accounts"], "account in use", "accounts in use")
     parts: tuple[tuple[str, Sequence[str]], ...] = (
         ("", [joined([view["as_of"], accounts], "{first}: {second}")]),
-        ("running", [*_running(view["running"])]),
+        ("running", [*_running(view["running"], timezone)]),
         (
             Phrase("last runs"),
-            _lines([_run(run) for run in view["runs"]]) or [Phrase("none has written yet")],
+            _lines([_run(run, timezone) for run in view["runs"]]) or [Phrase("none has written yet")],
         ),
         ("feeds", _lines([_feed(feed) for feed in view["feeds"]])),
         ("alarms", _lines([*_lost(view["lost"]), *_alarms(view["break_glass"])])),
-        ("approvals", _lines([*_approvals(view["approvals"])])),
+        ("approvals", _lines([*_approvals(view["approvals"], timezone)])),
         (
             "waiting",
             _lines(
@@ -68,20 +70,27 @@ def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
     return [*lines, *more]
 
 
-def _running(running: View | None) -> Iterator[str]:
+def _running(running: View | None, timezone: str) -> Iterator[str]:
     if running:
-        facts = {name: running[name] for name in ("run", "who", "host", "since")}
-        yield Phrase("run {run} of {who} on {host} since {since}", **facts)
+        facts = {name: running[name] for name in ("run", "who", "host")}
+        since = minute(running["since"], timezone)
+        yield Phrase("run {run} of {who} on {host} since {since}", **facts, since=since)
 
 
-def _run(run: View) -> tuple[str, ...]:
+def _run(run: View, timezone: str) -> tuple[str, ...]:
     outcomes = numbers(dict(sorted((run.get("outcomes") or {}).items())))
     holds = Phrase("{number} held", number=run["held"]) if run.get("held") else ""
     words = takewhile(
         lambda word: "/" not in word and not word.startswith("-"), str(run.get("command", "")).split()[1:]
     )
-    started = str(run["started"])[:16].replace("T", " ")
-    return started, " ".join(words), Phrase(str(run["status"])), outcomes, holds, run["run"]
+    return (
+        minute(run["started"], timezone),
+        " ".join(words),
+        Phrase(str(run["status"])),
+        outcomes,
+        holds,
+        run["run"],
+    )
 
 
 def _feed(feed: View) -> tuple[str, ...]:
@@ -151,12 +160,12 @@ def _alarms(runs: Sequence[View]) -> Iterator[tuple[str, ...]]:
         )
 
 
-def _approvals(answers: Sequence[View]) -> Iterator[tuple[str, ...]]:
+def _approvals(answers: Sequence[View], timezone: str) -> Iterator[tuple[str, ...]]:
     for answer in answers:
-        by, until = answer["by"], (answer["until"] or "")[:16].replace("T", " ")
-        verdict = Phrase("approved by {by} until {time} UTC", by=by, time=until)
-        if not until:
-            verdict = Phrase("rejected by {by}", by=by)
+        verdict = Phrase("rejected by {by}", by=answer["by"])
+        if answer["until"]:
+            until = minute(answer["until"], timezone)
+            verdict = Phrase("approved by {by} until {time}", by=answer["by"], time=until)
         yield Phrase("plan {plan}", plan=answer["plan"][:12]), verdict, answer["reason"]
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import ldap3
 import pytest
@@ -89,6 +90,13 @@ def test_one_requests_and_another_approves(people: Academy, monkeypatch: pytest.
         assert [(row["request"], row["account"], row["kind"], row["by"]) for row in shown] == [
             (request, IDA, "password", "anne")
         ]
+        # people read it in the time zone of the policy, in which the deadline was said
+        local = [
+            f"{datetime.fromisoformat(shown[0][name]).astimezone(ZoneInfo('Europe/Paris')):%Y-%m-%d %H:%M}"
+            for name in ("at", "until")
+        ]
+        table = people.run("password", "requests", "-o", "table").out
+        assert all(time in table for time in local), table
         # the same operator, one whom neither the kernel nor sudo knows, and one who names no request
         ran, _ = approved(people, request)
         assert (ran.code, "anne requested it" in ran.err) == (1, True), ran

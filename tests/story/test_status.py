@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from tests.outside import civil_today
 
@@ -52,6 +53,8 @@ def test_one_screen(academy: Academy) -> None:
 
     screen = academy.run("status").out
     assert "  nightly  done" in screen
+    last = datetime.fromisoformat(view["runs"][0]["started"]).astimezone(ZoneInfo("Europe/Paris"))
+    assert f"{last:%Y-%m-%d %H:%M}  nightly" in screen, "in the time zone of the policy"
     assert "1 day ago" in screen
     assert "grant of colibris" in screen
     assert len(screen.splitlines()) < 40

@@ -25,12 +25,13 @@ from piactl.cli.framework.options import (
     Yes,
     need_reason,
 )
-from piactl.cli.framework.output import put_text, show_rows
+from piactl.cli.framework.output import layout_or_default, put_text, show_rows
 from piactl.cli.framework.writing_command import new_order, run_of
 from piactl.clock import utc_now
 from piactl.core.acts import ActRefused, Author
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import DEVICE, PASSWORD
+from piactl.core.text import minute
 from piactl.directory.interfaces import Reader
 from piactl.directory.store.account_entries import Entry
 from piactl.edits.account_store import AccountStore, find_named
@@ -196,6 +197,9 @@ def requests(
     rows = [
         {**request.facts, "until": request.until.isoformat(timespec="seconds")} for request in open_requests
     ]
+    if layout_or_default(output) in ("table", "xlsx"):
+        zone = configuration.policy.timezone
+        rows = [{**row, **{name: minute(row[name], zone) for name in ("at", "until")}} for row in rows]
     show_rows(rows, COLUMNS, output)
     return int(Exit.PARTLY if len(configuration.unreadable) else Exit.DONE)
 

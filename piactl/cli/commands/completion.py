@@ -27,6 +27,6 @@ def completion(
     """
     name = shell.strip().lower()
     if name not in SHELLS:
-        raise UsageError(Phrase("{shell}: unknown shell; use bash, zsh or fish", shell=shell))
+        raise UsageError(Phrase("{name}: unknown shell; use bash, zsh or fish", name=shell))
     put([files("piactl.cli").joinpath("shells", f"piactl.{name}").read_text("utf-8")])
     return int(Exit.DONE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from piactl.ask.status import status_view
 from piactl.cli.framework.configuration import this_configuration
 from piactl.cli.framework.open_directory import reading
@@ -32,5 +34,6 @@ def status(output: ShowOutput = None, as_of: AsOf = None) -> int:
             utc_now(),
             say,
         )
-    show_views([view], status_text, tuple(view), output, single=True)
+    zone = configuration.policy.timezone
+    show_views([view], partial(status_text, timezone=zone), tuple(view), output, single=True)
     return int(Exit.DONE)
