@@ -39,7 +39,7 @@ WORDS = (
     Phrase("here"), Phrase("host"), Phrase("id"), Phrase("identity-shared"), Phrase("in_force"),
     Phrase("in_grace"), Phrase("Input/output error"), Phrase("Interrupted"), Phrase("Is a directory"),
     Phrase("Jan"), Phrase("journal"), Phrase("Jul"), Phrase("Jun"), Phrase("keep"), Phrase("key"),
-    Phrase("kind"), Phrase("kinds"), Phrase("label"), Phrase("last_login"), Phrase("late"), Phrase("limit"),
+    Phrase("kind"), Phrase("kinds"), Phrase("label"), Phrase("last_day"), Phrase("last_login"), Phrase("late"), Phrase("limit"),
     Phrase("line"), Phrase("local profiles"), Phrase("lock_window"), Phrase("LOCKED"), Phrase("Locks"),
     Phrase("login from"), Phrase("login until"), Phrase("login_ends"), Phrase("login_from"),
     Phrase("login_until"), Phrase("loosening"), Phrase("lose"), Phrase("lost"), Phrase("made"),

@@ -324,6 +324,8 @@ def test_who_leaves_in_august(staff: Academy) -> None:
     assert august == {"anne.hugo": "2027-08-31", "chloe.hugo": "2027-08-31", "elsa.hugo": "2027-08-15"}
     assert leaving("--ending-to", "2027-08-15") == {"dora.hugo": "2027-07-31", "elsa.hugo": "2027-08-15"}
     assert leaving("--ending-from", "2027-08-20").keys() == {"anne.hugo", "chloe.hugo"}
+    table = ("account", "list", "--ending-to", "2027-08-15", *today, "-o", "table")
+    assert "dernier jour" in staff.run_in_french(*table).out.splitlines()[0]
     wrong = staff.run("account", "list", "--ending-from", "2027-08-02", "--ending-to", "2027-08-01")
     assert (wrong.code, "is after --ending-to" in wrong.err) == (2, True), wrong
 
