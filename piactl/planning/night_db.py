@@ -144,14 +144,14 @@ class NightDb:
         self.db.execute("DELETE FROM meta")
         self.db.execute("INSERT INTO meta VALUES (?,?)", (basis, day))
         for table in ("wanted", "noted", "confirmed"):
-            self.db.execute(f"DELETE FROM {table}")
+            self.db.execute(f"DELETE FROM {table}")  # nosec B608
         self.db.execute("DELETE FROM trace WHERE origin = ?", (_TONIGHT,))
 
     def forget(self) -> None:
         """Forgets everything but the rows of the feeds."""
         self._read = False
         for table in ("meta", "account", "name", "trace", "applied"):
-            self.db.execute(f"DELETE FROM {table}")
+            self.db.execute(f"DELETE FROM {table}")  # nosec B608
 
     def refresh(self, accounts: ManagedAccounts, renew_lock: Callable[[], None]) -> None:
         """Learns which accounts there are, and reads those that are new or changed."""
@@ -244,17 +244,18 @@ class NightDb:
         for source, number in self.full_sources.items():
             of_feed = {"source": source, "feed": number}
             self.db.execute(f"{insert} SELECT now.key {_CHANGED}", of_feed)
-            absent = f"SELECT key FROM applied WHERE source = :source AND key NOT IN {_LISTED}"
+            absent = f"SELECT key FROM applied WHERE source = :source AND key NOT IN {_LISTED}"  # nosec B608
             self.db.execute(f"{insert} {absent}", of_feed)
         full = ",".join(map(str, self.full_sources.values()))
-        self.db.execute(f"{insert} SELECT key FROM row WHERE key <> '' AND feed NOT IN ({full})")
+        self.db.execute(f"{insert} SELECT key FROM row WHERE key <> '' AND feed NOT IN ({full})")  # nosec B608
         known = "(SELECT key FROM account WHERE at_rest)"
-        self.db.execute(f"{insert} SELECT key FROM row WHERE key <> '' AND key NOT IN {known}")
+        self.db.execute(f"{insert} SELECT key FROM row WHERE key <> '' AND key NOT IN {known}")  # nosec B608
         due = "SELECT key FROM account WHERE NOT at_rest OR due BETWEEN 1 AND ?"
         self.db.execute(f"{insert} {due}", (as_of.toordinal(),))
         self.db.executemany(f"{insert} VALUES (?)", ((key,) for key in keys))
-        self.db.executemany(f"{insert} SELECT key FROM account WHERE uid = ?", ((uid,) for uid in uids))
-        tonight = f"INSERT INTO trace VALUES (?,?,'{_TONIGHT}')"
+        named = f"{insert} SELECT key FROM account WHERE uid = ?"  # nosec B608
+        self.db.executemany(named, ((uid,) for uid in uids))
+        tonight = f"INSERT INTO trace VALUES (?,?,'{_TONIGHT}')"  # nosec B608
         for tie in ties:
             number = self._digest("\0".join(["tie", *sorted(tie)]))
             self.db.executemany(tonight, ((number, key) for key in tie))
@@ -327,7 +328,7 @@ class NightDb:
     def census(self) -> Census:
         """The census of the accounts that are not evaluated."""
         total, places = 0, (dict[str, int](), dict[str, int](), dict[str, int]())
-        homes = f"SELECT home, count(*) FROM account {_OF_OTHERS} AND home <> '' GROUP BY home"
+        homes = f"SELECT home, count(*) FROM account {_OF_OTHERS} AND home <> '' GROUP BY home"  # nosec B608
         for home, count in self.db.execute(homes):
             total += count
             for names, into in zip(json.loads(home), places, strict=True):
@@ -338,7 +339,7 @@ class NightDb:
     def known(self) -> dict[str, int]:
         """How many of the accounts that are not evaluated have a running assignment from each source."""
         known: dict[str, int] = {}
-        query = f"SELECT sources, count(*) FROM account {_OF_OTHERS} GROUP BY sources"
+        query = f"SELECT sources, count(*) FROM account {_OF_OTHERS} GROUP BY sources"  # nosec B608
         for sources, count in self.db.execute(query):
             for source in json.loads(sources or "[]"):
                 known[source] = known.get(source, 0) + count
@@ -387,7 +388,7 @@ class NightDb:
             run = self.db.execute
             run(_TAKE_EVALUATED)
             written = "(SELECT uid FROM noted WHERE written)"
-            run(f"UPDATE account SET at_rest = 0, csn = NULL WHERE uid IN {written}")
+            run(f"UPDATE account SET at_rest = 0, csn = NULL WHERE uid IN {written}")  # nosec B608
             made = run(_MADE)
             while some := made.fetchmany(_AT_ONCE):
                 self._remove([uid for uid, *_ in some])
@@ -398,7 +399,7 @@ class NightDb:
                 self.db.executemany("INSERT INTO trace VALUES (?,?,?)", traces)
             for source, number in self.full_sources.items():
                 of_feed = {"source": source, "feed": number}
-                run(f"DELETE FROM applied WHERE source = :source AND key NOT IN {_LISTED}", of_feed)
+                run(f"DELETE FROM applied WHERE source = :source AND key NOT IN {_LISTED}", of_feed)  # nosec B608
                 run(f"INSERT OR REPLACE INTO applied SELECT :source, now.key, now.sum {_CHANGED}", of_feed)
 
     def keep(self) -> None:

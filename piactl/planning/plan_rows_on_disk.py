@@ -57,7 +57,7 @@ class PlanTable:
         return planned_writes(StoredRows(partial(self._column, "write"), self._writes))
 
     def _column(self, name: str) -> Iterator[bytes]:
-        query = f"SELECT {name} FROM plan {_ORDER}"
+        query = f"SELECT {name} FROM plan {_ORDER}"  # nosec B608
         return (text for (text,) in self._db.execute(query))
 
     def add_claims(self, claims: Iterable[tuple[Claim, object]]) -> None:
