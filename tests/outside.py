@@ -106,7 +106,7 @@ INSIDE = (
     "cli/test_caller.py",
     "cli/test_completion.py",
     "cli/test_every_command.py",
-    "cli/test_colours_pager.py",
+    "cli/test_colours.py",
     "cli/test_doctor.py",
     "cli/test_in_french.py",
     "cli/test_typed_in_french.py",

@@ -16,7 +16,7 @@ from tests.story.academy import Academy
 
 from .streams import Forked, shared_forks
 
-_OF_THE_CALLER = ("NO_COLOR", "PAGER", "LESS", "SUDO_UID", "LINES", "COLUMNS")
+_OF_THE_CALLER = ("NO_COLOR", "SUDO_UID", "LINES", "COLUMNS")
 
 
 @contextmanager

@@ -404,7 +404,7 @@ def test_careless_sudo_rules_and_variables_reveal_no_secret(host: Host) -> None:
             (("otp", "show", CLAIRE), {"PYTHONINSPECT": "1", "PYTHONBREAKPOINT": "os.system"}, Exit.DONE),
             (
                 ("otp", "show", IDA),
-                {"HOME": "/srv/shared", "TMPDIR": "/srv/shared", "PAGER": "cat"},
+                {"HOME": "/srv/shared", "TMPDIR": "/srv/shared"},
                 Exit.DONE,
             ),
             (("otp", "show", IDA), {"EDITOR": "cat", "CREDENTIALS_DIRECTORY": "/srv/shared"}, Exit.DONE),

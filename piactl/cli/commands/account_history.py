@@ -29,7 +29,7 @@ from piactl.cli.framework.options import (
     day_option,
     read_period,
 )
-from piactl.cli.framework.output import layout_or_default, put, put_json, put_text, say, show_rows
+from piactl.cli.framework.output import display, layout_or_default, put, put_json, say, show_rows
 from piactl.cli.framework.start_through_sudo import groups_of_site
 from piactl.core.model.establishment import Register
 from piactl.core.model.keyed_digests import read_numen
@@ -236,7 +236,7 @@ def timeline(
         facts = {**timeline_facts(drawn), "cases": cases, "drift": [drift_row(drift) for drift in drifts]}
         put_json(facts)
     else:
-        put_text([_text(drawn, configuration.register)])
+        display([_text(drawn, configuration.register)])
     if not drawn.rows:
         nothing = Phrase(
             "{uid}: nothing to draw from {first} to {last}",

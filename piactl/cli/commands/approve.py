@@ -25,7 +25,7 @@ from piactl.cli.framework.options import (
     Yes,
     need_reason,
 )
-from piactl.cli.framework.output import layout_or_default, put_text, show_rows
+from piactl.cli.framework.output import display, layout_or_default, show_rows
 from piactl.cli.framework.writing_command import new_order, run_of
 from piactl.clock import utc_now
 from piactl.core.acts import ActRefused, Author
@@ -99,7 +99,7 @@ def _answer(file: str, reason: str, *, approved: bool) -> int:
             by=answer.by,
             command=f"piactl approve {shlex.quote(file)} {REASON}",
         )
-        put_text([f"{translate(rejected)}\n"])
+        display([f"{translate(rejected)}\n"])
         return int(Exit.DONE)
     approved_plan = Phrase(
         "plan {plan}: approved by {by} for {hours}; another person applies it",
@@ -107,7 +107,7 @@ def _answer(file: str, reason: str, *, approved: bool) -> int:
         by=answer.by,
         hours=counted(configuration.policy.approvals.hours, "hour", "hours"),
     )
-    put_text([f"{translate(approved_plan)}\n"])
+    display([f"{translate(approved_plan)}\n"])
     return int(Exit.DONE)
 
 

@@ -41,7 +41,6 @@ from piactl.cli.framework.output import (
     layout_or_default,
     put,
     put_json,
-    put_text,
     say,
     typed_again,
 )
@@ -387,7 +386,7 @@ def _print(document: dict[str, Any], comparison: str) -> None:
         if document["warnings"]:
             rejected = Phrase("nothing is rejected, but there is a doubt: {warnings} above", warnings=warned)
     lines.append(rejected)
-    put_text(shown(translate(line)) + "\n" for line in lines)
+    display(shown(translate(line)) + "\n" for line in lines)
 
 
 def _age(sourced: SourcedFeed, before: SourceMemory | None, day: date) -> dict[str, str]:

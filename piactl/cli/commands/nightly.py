@@ -24,7 +24,7 @@ from piactl.cli.framework.options import (
     SometimesReason,
     need_reason,
 )
-from piactl.cli.framework.output import progress_line, put_text, say, say_again
+from piactl.cli.framework.output import display, progress_line, say, say_again
 from piactl.cli.framework.terminal import StdoutLost, stop_on_signals
 from piactl.cli.framework.writing_command import (
     done_code,
@@ -197,7 +197,7 @@ def _run(
         if output is Form.TEXT:
             rest = Phrase("every change: piactl plan show {file} --all", file=shlex.quote(str(report.file)))
             text = plan_text(plan_document(ready), rest=rest)
-            put_text([with_names(text, configuration.register)])  # without a pager, which waits for a reader
+            display([with_names(text, configuration.register)])
     except StdoutLost as error:
         lost = error
     try:

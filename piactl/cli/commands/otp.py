@@ -32,7 +32,7 @@ from piactl.cli.framework.options import (
     ShowOutput,
     with_shared_options,
 )
-from piactl.cli.framework.output import of_each, put, put_text, say, show_views
+from piactl.cli.framework.output import display, of_each, put, say, show_views
 from piactl.cli.framework.terminal import ask_secret, can_ask, interruptible
 from piactl.clock import utc_now
 from piactl.core.acts import ActRefused
@@ -235,7 +235,7 @@ def check(name: OneName, code_file: CodeFile = None, administrator: AsAdministra
         uid = holder.account.uid
         code = ask_code(Phrase("Code for {uid}", uid=uid), code_file)
         check_code(checks, holder.entry, code, command.run())
-    put_text([translate(Phrase("{uid}: the code is good, and used up", uid=uid)), "\n"])
+    display([translate(Phrase("{uid}: the code is good, and used up", uid=uid)), "\n"])
     return int(Exit.DONE)
 
 

@@ -21,7 +21,7 @@ from piactl.cli.framework.options import (
     ShowOutput,
     with_shared_options,
 )
-from piactl.cli.framework.output import put_text, say, show_rows, typed_again
+from piactl.cli.framework.output import display, say, show_rows, typed_again
 from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
@@ -64,7 +64,7 @@ def hand_out(
         if not delivery.rows:
             return
         if to is None:
-            put_text(
+            display(
                 activation_text(
                     row["uid"],
                     row["display_name"],
@@ -294,7 +294,7 @@ def check(
     for remark in checked.remarks:
         say(remark)
     if output is None:
-        put_text(
+        display(
             [f"{translate(problem)}\n" for problem in checked.problems]
             or [translate(Phrase("good ({minimum} or more)", minimum=checked.minimum)), "\n"]
         )

@@ -12,7 +12,7 @@ from piactl.cli.framework.account_command import Manner, ask, begin
 from piactl.cli.framework.configuration import Configuration, this_configuration
 from piactl.cli.framework.open_directory import reading, writing
 from piactl.cli.framework.options import DryRun, Form, RunOutput, SometimesReason, Yes, need_reason
-from piactl.cli.framework.output import put_json, put_text, say
+from piactl.cli.framework.output import display, put_json, say
 from piactl.clock import utc_now
 from piactl.directory.client.usable_server import shown_uri
 from piactl.directory.interfaces import Reader
@@ -84,7 +84,7 @@ def _print(report: dict[str, Any], output: Form) -> None:
     if output is Form.JSON:
         put_json(report, 1)
     else:
-        put_text([lost_text(report)])
+        display([lost_text(report)])
 
 
 def _accept(reason: str, report: dict[str, Any], output: Form) -> int:
@@ -97,7 +97,7 @@ def _accept(reason: str, report: dict[str, Any], output: Form) -> int:
         put_json(accepted, 1)
         return int(Exit.DONE)
     runs = counted(len(lost), "run", "runs")
-    put_text([Phrase("run {run}: accepted that the directory lacks {runs}", run=order.run, runs=runs), "\n"])
+    display([Phrase("run {run}: accepted that the directory lacks {runs}", run=order.run, runs=runs), "\n"])
     server = shown_uri(command.configuration.settings.directory.servers[0])
     say(Phrase("{server} is the server that is written to", server=server))
     for feed in feeds:

@@ -10,7 +10,7 @@ import typer
 
 from piactl.cli.framework.command_table import COMMANDS
 from piactl.cli.framework.options import Output
-from piactl.cli.framework.output import put, put_text, say, show_rows
+from piactl.cli.framework.output import display, put, say, show_rows
 from piactl.cli.framework.start_through_sudo import PROGRAM, groups_of_site
 from piactl.errors import Exit
 from piactl.host.caller import caller
@@ -50,7 +50,7 @@ def roles(
     if output is not None:
         show_rows([_row(role, mine, of_site.get(role, ())) for role in Role], COLUMNS, output)
     else:
-        put_text(_sentences(mine, of_site))
+        display(_sentences(mine, of_site))
     return int(Exit.DONE)
 
 

@@ -27,10 +27,10 @@ from piactl.cli.framework.options import (
 )
 from piactl.cli.framework.output import (
     FIELDS,
+    display,
     field_rows,
     layout_or_default,
     put,
-    put_text,
     read_columns,
     say,
     show_rows,
@@ -127,7 +127,7 @@ def rewind(
         day=done.after,
         before=done.before,
     )
-    put_text([now, "\n"])
+    display([now, "\n"])
     changed = [run for run in done.runs if run.get("summary") and run["status"] != "refused"]
     if changed:
         runs = counted(len(changed), "run is", "runs are")

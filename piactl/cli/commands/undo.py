@@ -11,7 +11,7 @@ from piactl.cli.framework.account_command import Manner, ask, begin
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import ActAsOf, Allow, DryRun, Form, Reason, RunOutput, Yes
-from piactl.cli.framework.output import display, put_json, put_text, say, say_again, typed_again
+from piactl.cli.framework.output import display, put_json, say, say_again, typed_again
 from piactl.cli.framework.terminal import StdoutLost
 from piactl.cli.framework.writing_command import (
     run_plan,
@@ -198,7 +198,7 @@ def _finish(undoing: Undoing, result: Mapping[str, Any], output: Form, *, everyt
     try:
         _print(result, output, everything=everything)
         if output is not Form.JSON and result["run"]:
-            put_text([undo_summary(result)])
+            display([undo_summary(result)])
     except StdoutLost as error:
         if not result["run"]:
             raise

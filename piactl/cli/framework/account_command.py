@@ -22,7 +22,7 @@ from piactl.cli.framework.options import (
     need_reason,
     read_allowed,
 )
-from piactl.cli.framework.output import layout_or_default, put, put_text, say, say_text
+from piactl.cli.framework.output import display, layout_or_default, put, say, say_text
 from piactl.cli.framework.terminal import StdoutLost, can_ask, confirm, stop_on_signals
 from piactl.cli.framework.writing_command import new_order, run_of, say_broken_guards
 from piactl.core.acts import Act, Author
@@ -336,6 +336,6 @@ def put_results(results: Sequence[dict[str, Any]], manner: Manner) -> None:
         if manner.secrets_on_stdout:
             say_text("".join(texts))
         else:
-            put_text(texts)
+            display(texts)
     else:
         put(rendered(results, RESULT_COLUMNS, layout_or_default(manner.output)))

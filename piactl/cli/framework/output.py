@@ -13,7 +13,7 @@ from typing import Any, TextIO, TypeVar
 
 from piactl.cli.framework.command_table import COMMANDS, asked, asked_form
 from piactl.cli.framework.configuration import chosen
-from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
+from piactl.cli.framework.terminal import discard, is_dumb, print_utf8
 from piactl.config.nearest_word import hint
 from piactl.core.model.keyed_digests import masked
 from piactl.core.text import listed_words
@@ -216,25 +216,14 @@ def put_json(value: object, indent: int | None = 2) -> None:
     put([json.dumps(value, ensure_ascii=False, indent=indent) + "\n"])
 
 
-def put_text(pieces: Iterable[str]) -> None:
-    """Prints text for people without a pager, so that nothing waits for a reader. Raises as `put`."""
-    put([_with_groups("".join(map(translate, pieces)))])
-
-
 def display(pieces: Iterable[str], layout: str = "text") -> None:
-    """Prints text for people: on a terminal with colours, and page by page if it is longer than the screen. A
-    `table` is in their language already (`report.table`), other layouts are data: see `put`. Raises as
-    `put`."""
+    """Prints text for people, on a terminal with colours. A `table` is in their language already
+    (`report.table`), other layouts are data. Raises as `put`."""
     if layout not in ("text", "table"):
         put(pieces)
         return
     text = "".join(pieces) if layout == "table" else _with_groups("".join(map(translate, pieces)))
-    if not sys.stdout.isatty():
-        put([text])
-        return
-    text = _painted(text, sys.stdout)
-    if not paged(text):
-        put([text])
+    put([_painted(text, sys.stdout)])
 
 
 def show_rows(

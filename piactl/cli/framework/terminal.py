@@ -6,10 +6,7 @@ import codecs
 import getpass
 import os
 import select
-import shlex
-import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +14,6 @@ from io import TextIOWrapper
 from typing import Any, TextIO, TypeVar
 
 from piactl.errors import Declined, PiactlError, UsageError, system_words
-from piactl.host.caller import sudo_service
 from piactl.host.private_files import refuse_input, refuse_missing
 from piactl.host.secret_files import read_password
 from piactl.phrase import Phrase
@@ -100,33 +96,6 @@ def discard(stream: TextIO) -> None:
 def is_dumb() -> bool:
     """Whether the terminal only prints characters."""
     return os.environ.get("TERM", "dumb") == "dumb"
-
-
-def paged(text: str) -> bool:
-    """Shows a text that is longer than the screen in the pager ($PAGER, else less), and returns whether it
-    did. Does not do so under sudo: a pager can start a shell, with rights that the caller does not have."""
-    pager = os.environ.get("PAGER", "less").strip()
-    long = text.count("\n") >= shutil.get_terminal_size().lines
-    if (
-        not (long and pager and sys.stdin.isatty())
-        or is_dumb()
-        or os.environ.get("SUDO_UID")
-        or sudo_service()
-    ):
-        return False
-    try:
-        # as git does: colours as they are, the text stays, and what fits the screen needs no key
-        environment = {"LESS": "FRX", "LESSCHARSET": "utf-8", **os.environ}
-        running = subprocess.Popen(shlex.split(pager), stdin=subprocess.PIPE, env=environment)
-    except (OSError, ValueError):
-        return False
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the pager
-    try:
-        with suppress(BrokenPipeError):  # the reader has seen enough
-            running.communicate(text.encode("utf-8", "replace"))
-    finally:
-        signal.signal(signal.SIGINT, before)
-    return running.returncode not in (126, 127)
 
 
 def can_ask() -> bool:

@@ -21,7 +21,6 @@ from piactl.cli.framework.output import (
     progress_line,
     put,
     put_json,
-    put_text,
     say,
     typed_again,
 )
@@ -289,7 +288,7 @@ def put_outcome(done: Done, output: Form, ready: ReadyPlan | None = None) -> Non
         outcome = Phrase("{outcome}: {number} of {wanted} written", outcome=outcome, **facts)
     elif not counts:
         outcome = Phrase("{outcome}; nothing to do", outcome=outcome)
-    put_text([joined(filter(None, [outcome, numbers(counts)])), "\n"])
+    display([joined(filter(None, [outcome, numbers(counts)])), "\n"])
 
 
 def put_run(**facts: Any) -> None:

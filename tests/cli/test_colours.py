@@ -1,4 +1,4 @@
-"""Colours and the pager: only on a terminal, and never where they would do harm."""
+"""Colours: only on a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from tests.story.feeds import crowd
 
 DAY = "2026-09-05"
 ESCAPE = "\x1b["
-PAGER = "sh -c 'echo PAGED; cat'"
 
 
 @prepared
@@ -43,36 +42,6 @@ def test_errors_have_colours_too(staffed: Academy) -> None:
     _, text = at_terminal(staffed, *lock, "--yes", "-o", "json", TERM="xterm", LINES="60", NO_COLOR="1")
     assert "REFUSED by the guard lock" in text
     assert ESCAPE not in text
-
-
-def test_a_long_text_goes_through_the_pager(staffed: Academy) -> None:
-    words = ("account", "list", "-o", "table", "--as-of", DAY)
-    _, text = at_terminal(staffed, *words, TERM="xterm", LINES="10", PAGER=PAGER)
-    assert text.startswith("PAGED\n")
-    assert text.count("louise.vauban") >= 12
-    for without in (
-        {"LINES": "60", "PAGER": PAGER, "TERM": "xterm"},
-        {"LINES": "10", "PAGER": "", "TERM": "xterm"},
-        {"LINES": "10", "PAGER": PAGER, "TERM": "dumb"},
-        # a pager can start a shell with the rights of the user that sudo switched to
-        {"LINES": "10", "PAGER": PAGER, "TERM": "xterm", "SUDO_UID": "12345"},
-        {"LINES": "10", "PAGER": "/nonexistent/pager", "TERM": "xterm"},
-        {"LINES": "10", "PAGER": "'", "TERM": "xterm"},
-        {"LINES": "10", "PAGER": " ", "TERM": "xterm"},
-    ):
-        code, text = at_terminal(staffed, *words, **without)
-        assert (code, "PAGED" in text) == (0, False), (without, text)
-        assert text.count("louise.vauban") >= 12, without
-    assert (
-        "PAGED"
-        not in at_terminal(staffed, *words[:2], "-o", "json", LINES="10", PAGER=PAGER, TERM="xterm")[1]
-    )
-
-
-def test_quitting_the_pager_early_is_no_error(staffed: Academy) -> None:
-    words = ("account", "list", "-o", "table", "--as-of", DAY)
-    code, text = at_terminal(staffed, *words, TERM="xterm", LINES="10", PAGER="sh -c 'echo PAGED'")
-    assert (code, text) == (0, "PAGED\n")
 
 
 @pytest.mark.parametrize(
