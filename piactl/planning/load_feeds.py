@@ -343,20 +343,14 @@ _FILE = "older.sha256"
 
 def read_older(folder: Path) -> frozenset[str]:
     """The SHA-256 of the feeds that nights of this host refused as older."""
-    return frozenset(line[:64].decode("ascii", "replace") for line in read_noted(folder).splitlines())
+    return frozenset(line[:64] for line in _noted(folder))
 
 
-def read_noted(folder: Path) -> bytes:
-    """The file of these feeds, b"" if there is none."""
+def _noted(folder: Path) -> list[str]:
     try:
-        return (folder / _FILE).read_bytes()
+        return (folder / _FILE).read_text("utf-8", "surrogateescape").splitlines()
     except OSError:
-        return b""
-
-
-def write_noted(folder: Path, content: bytes) -> None:
-    """Replaces the file of these feeds. Raises PiactlError."""
-    write_private(folder / _FILE, content)
+        return []
 
 
 def note_older(error: PiactlError, folder: Path) -> None:
@@ -364,13 +358,12 @@ def note_older(error: PiactlError, folder: Path) -> None:
     refused = _refused_as_older(error)
     if not refused:
         return
-    lines = read_noted(folder).decode("utf-8", "surrogateescape").splitlines()
-    remaining = [line for line in lines if Path(line[66:]).exists()]
+    remaining = [line for line in _noted(folder) if Path(line[66:]).exists()]
     added = [
         f"{digest_of_feed(path)}  {path.absolute()}" for path in map(Path, refused) if "\n" not in str(path)
     ]
     content = "".join(f"{line}\n" for line in dict.fromkeys([*remaining, *added]))
-    write_noted(folder, content.encode("utf-8", "surrogateescape"))
+    write_private(folder / _FILE, content.encode("utf-8", "surrogateescape"))
 
 
 def refused_before(error: PiactlError, older: Collection[str]) -> list[str]:

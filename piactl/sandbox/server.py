@@ -425,8 +425,7 @@ def last_lines(log: Path) -> str:
     )
 
 
-_WATCH = (
-    """
+_WATCH = """
 folder=$1; shift
 if read -r word; then
   "$@" </dev/null >/dev/null 2>>"$folder/log" & server=$!
@@ -436,9 +435,8 @@ if read -r word; then
 fi
 rm -rf -- "$folder"
 """
-    """Starts the server at the first line of its input. At the end of its input, which also comes when the
-command is killed, it stops the server and removes the folder."""
-)
+"""Starts the server at the first line of its input. At the end of its input, which also comes when the command
+is killed, it stops the server and removes the folder."""
 
 
 @contextmanager

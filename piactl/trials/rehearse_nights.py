@@ -9,11 +9,10 @@ count.
 from __future__ import annotations
 
 import gc
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from heapq import merge
@@ -56,10 +55,8 @@ from piactl.planning.build_plan import Continued, build_continuing
 from piactl.planning.load_feeds import (
     keep_sets,
     note_older,
-    read_noted,
     refused_feeds,
     scan_feeds,
-    write_noted,
 )
 from piactl.planning.merge_feeds import Accepted
 from piactl.planning.night_db import NightDb
@@ -138,14 +135,13 @@ def _date_inside(path: Path) -> date | None:
     return trailer.date if trailer else None
 
 
-_FACTS, _NIGHTS, _CHANGES, _DIRECTORY = "rehearsal.json", "nights.ndjson", "changes.ndjson", "directory.ldif"
-_MARK = "# rehearsed: "
+_NIGHTS, _CHANGES, _DIRECTORY = "nights.ndjson", "changes.ndjson", "directory.ldif"
 _NOT_COMPARED = frozenset({BASE, UUID})
 """What the server makes, and the digests, which hold it and follow from the other values."""
 
 
 class RehearsalFolder:
-    """The files of one rehearsal in a folder, made with mode 0700 if it is missing."""
+    """The files of one rehearsal in a folder, which `begin` makes with mode 0700."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -157,43 +153,15 @@ class RehearsalFolder:
         """The state folder of the rehearsed nights."""
         return self.folder / "state"
 
-    def done(self, facts: Mapping[str, Any]) -> int:
-        """The number of nights that are done of the rehearsal that `facts` describe; 0 for a new folder, or
-        an empty one. Raises UsageError if the folder has another rehearsal or other files."""
-        earlier_facts = self._known()
-        if earlier_facts is None:
-            if self.folder.is_dir() and any(self.folder.iterdir()):
-                raise UsageError(
-                    Phrase(
-                        "--out {folder}: is not a folder of a rehearsal; name a new one", folder=self.folder
-                    )
-                )
-            return 0
-        if earlier_facts != json.loads(_text(facts)):
-            other = ", ".join(
-                name for name in facts if earlier_facts.get(name) != json.loads(_text(facts[name]))
-            )
-            raise UsageError(
-                Phrase(
-                    "--out {folder}: has a rehearsal with other inputs ({other}); name a new folder",
-                    folder=self.folder,
-                    other=other,
-                )
-            )
-        return self._done()[0]
+    def refuse_used(self) -> None:
+        """Raises UsageError if there is something in the folder."""
+        if self.folder.is_dir() and any(self.folder.iterdir()):
+            raise UsageError(Phrase("--out {folder}: is not empty; name a new folder", folder=self.folder))
 
-    def begin(self, facts: Mapping[str, Any], done: int) -> None:
-        """Makes the folder, or takes up what became of the nights that are done. Raises PiactlError if it
-        cannot be written."""
+    def begin(self) -> None:
+        """Makes the folder. Raises PiactlError if it cannot be made."""
         make_private_folder(self.folder)
         make_private_folder(self.state)
-        write_private(self.folder / _FACTS, _text(facts))
-        write_noted(self.state, self._done()[1].encode(errors="surrogateescape"))
-        self._nights, self._changes = self._lines(_NIGHTS)[:done], self._lines(_CHANGES)[:done]
-
-    def __len__(self) -> int:
-        """The number of nights that are done."""
-        return len(self._nights)
 
     def add(self, night: Mapping[str, Any], changes: Mapping[str, Sequence[str]]) -> None:
         """Adds a night, with the changes of each account by uid."""
@@ -201,56 +169,36 @@ class RehearsalFolder:
         self._changes.append(_text({"date": night["date"], "changes": changes}))
 
     def save(self, entries: Iterable[RawEntry]) -> None:
-        """Writes what became of the nights so far, and the entries of the directory after them."""
+        """Writes what became of the nights, and the entries of the directory after them."""
         write_private(self.folder / _NIGHTS, self._nights)
         write_private(self.folder / _CHANGES, self._changes)
-        write_private(self.folder / _DIRECTORY, self._ldif(entries))
+        # the order depends on the server, and means nothing
+        ldif = (
+            ldif_entry(entry.dn, {name: tuple(sorted(v)) for name, v in sorted(entry.values.items())})
+            for entry in sorted(entries, key=lambda entry: entry.dn)
+        )
+        write_private(self.folder / _DIRECTORY, ldif)
 
     def saved(self) -> Iterator[RawEntry]:
-        """The entries of the directory after the nights that are done."""
+        """The entries of the directory after the nights."""
         return read_ldif(self.folder / _DIRECTORY)
-
-    def _ldif(self, entries: Iterable[RawEntry]) -> Iterator[bytes]:
-        older = read_noted(self.state)
-        yield _MARK.encode() + _text(
-            {"nights": len(self._nights), "older": older.decode(errors="surrogateescape")}
-        )
-        for entry in sorted(entries, key=lambda entry: entry.dn):
-            # the order depends on the server, and means nothing
-            yield ldif_entry(entry.dn, {name: tuple(sorted(v)) for name, v in sorted(entry.values.items())})
 
     def nights(self) -> list[dict[str, Any]]:
         """What became of each night. Raises UsageError if the folder has no rehearsal."""
-        if self._known() is None:
+        try:
+            return [read_json(line) for line in (self.folder / _NIGHTS).read_bytes().splitlines()]
+        except (OSError, ValueError):
             raise UsageError(
                 Phrase(
                     "{folder}: has no rehearsal; make one with: piactl rehearse --out FOLDER",
                     folder=self.folder,
                 )
-            )
-        return [read_json(line) for line in self._lines(_NIGHTS)]
+            ) from None
 
     def changes(self) -> dict[str, bytes]:
         """The line with the changes of each account, by night."""
-        return {read_json(line)["date"]: line for line in self._lines(_CHANGES)}
-
-    def _known(self) -> dict[str, Any] | None:
-        try:
-            facts: dict[str, Any] = read_json((self.folder / _FACTS).read_bytes())
-        except (OSError, ValueError):
-            return None
-        return facts
-
-    def _done(self) -> tuple[int, str]:
-        with suppress(OSError, ValueError, KeyError), (self.folder / _DIRECTORY).open("rb") as stream:
-            head = read_json(stream.readline().decode().removeprefix(_MARK))
-            return head["nights"], head["older"]
-        return 0, ""
-
-    def _lines(self, name: str) -> list[bytes]:
-        with suppress(OSError):
-            return (self.folder / name).read_bytes().splitlines(keepends=True)
-        return []
+        lines = (self.folder / _CHANGES).read_bytes().splitlines(keepends=True)
+        return {read_json(line)["date"]: line for line in lines}
 
 
 def _text(value: object) -> bytes:
@@ -375,27 +323,8 @@ def _refused(error: PiactlError) -> dict[str, Any]:
 
 EMPTY, DIRECTORY = "empty", "directory"
 """What a rehearsal begins with, if it is not a file."""
-_SAVE_EVERY = 30
-"""Nights between two saves of the directory, which take a second or two."""
-
 _LONGEST = 100
 """Bytes of a value that a difference shows."""
-
-
-def inputs_of(
-    start: str, feeds: FeedsByNight, rules: Rules, settings: Settings, days: Sequence[date], *, approved: bool
-) -> dict[str, Any]:
-    """What a rehearsal depends on. Raises UsageError if the file of the first directory cannot be read."""
-    return {
-        "from": start if start in (EMPTY, DIRECTORY) else _digest(Path(start)),
-        "feeds": [[path.name, path.stat().st_size] for paths in feeds.feeds.values() for path in paths],
-        "policy": rules.policy.digest,
-        "register": rules.register_digest,
-        "configuration": hashlib.sha256(repr(settings).encode()).hexdigest(),
-        "key": rules.keys.current,
-        "days": [day.isoformat() for day in days],
-        "approved": approved,
-    }
 
 
 def rehearse(
@@ -404,23 +333,19 @@ def rehearse(
     days: Sequence[date],
     feeds: FeedsByNight,
     *,
-    save: Callable[[], None],
     progress: Callable[[int, int], None],
     stop: Callable[[], str],
 ) -> str:
-    """Rehearses those of these nights that are not done, and saves what became of them now and then; returns
-    the signal that stopped it, "" at the end of the period."""
-    for number in range(len(folder), len(days)):
-        facts, changes = nights.night(days[number], feeds.feeds.get(days[number], ()))
+    """Rehearses these nights into the folder; returns the signal that stopped it, "" at the end of the
+    period."""
+    for number, day in enumerate(days, 1):
+        facts, changes = nights.night(day, feeds.feeds.get(day, ()))
         folder.add(facts, changes)
         if facts["status"] != RunStatus.DONE.value:
             # the error of a refused feed and all that was read of it hold each other, and no collector runs
             gc.collect()
-        progress(number + 1, len(days))
-        name, last = stop(), number + 1 == len(days)
-        if name or (number + 1) % _SAVE_EVERY == 0 or last:
-            save()
-        if name and not last:
+        progress(number, len(days))
+        if (name := stop()) and number < len(days):
             return name
     return ""
 
@@ -511,18 +436,3 @@ def _outcome(night: dict[str, Any]) -> str:
 
 
 _STATUSES = {"done": Phrase("done"), "refused": Phrase("refused"), "feed refused": Phrase("feed refused")}
-
-
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except (OSError, ValueError) as error:
-        why = system_words(error) if isinstance(error, OSError) else Phrase("not a path")
-        raise UsageError(
-            Phrase(
-                "--from {path}: cannot be read ({why}); give an LDIF file, or: --from empty",
-                path=path,
-                why=why,
-            )
-        ) from None

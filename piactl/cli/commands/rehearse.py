@@ -35,7 +35,6 @@ from piactl.trials.rehearse_nights import (
     RehearsalFolder,
     differences,
     feeds_by_night,
-    inputs_of,
     private_directory,
 )
 from piactl.trials.rehearse_nights import rehearse as rehearse_nights
@@ -81,9 +80,8 @@ def rehearse(
     A feed belongs to the night of the day in its name, otherwise of that in its last line. Without
     --approve, a night that a guard refuses changes nothing, as in reality. The folder of --out gets the
     outcome of each night (nights.ndjson) and the directory after the last one (directory.ldif, without
-    passwords). To continue an interrupted rehearsal, repeat the command. The directory and the state of
-    this host are not written, and read only with `--from directory`. It needs slapd on this host, as
-    `piactl sandbox` does.
+    passwords). The directory and the state of this host are not written, and read only with `--from
+    directory`. It needs slapd on this host, as `piactl sandbox` does.
 
     Exit codes: 0 done, 3 the two rehearsals differ (with --compare), 5 nights were refused, or the
     rehearsal was interrupted.
@@ -103,19 +101,17 @@ def rehearse(
     if other is not None:
         other.nights()
     folder = RehearsalFolder(Path(out))
+    folder.refuse_used()
     sources = live.settings.with_state_folder(str(folder.state)).sources
     night_feeds = feeds_by_night(Path(feeds), sources, first, last)
     for sentence in night_feeds.left:
         say(sentence)
-    inputs = inputs_of(
-        start, night_feeds, configuration.rules(first), live.settings, (first, last), approved=approve
-    )
-    stopped = _rehearse(configuration, folder, inputs, start, night_feeds, (first, last), approve)
+    stopped = _rehearse(configuration, folder, start, night_feeds, (first, last), approve)
     done = folder.nights()
     if stopped:
         say(
             Phrase(
-                "stopped by {signal} after {day}; to continue, repeat the command",
+                "stopped by {signal} after {day}: the later nights are not rehearsed",
                 signal=stopped,
                 day=done[-1]["date"],
             )
@@ -127,24 +123,23 @@ def rehearse(
 def _rehearse(
     configuration: Configuration,
     folder: RehearsalFolder,
-    inputs: dict[str, Any],
     start: str,
     feeds: FeedsByNight,
     period: tuple[date, date],
     approved: bool,
 ) -> str:
-    """Rehearses the nights that are not done yet; returns the signal that stopped it, "" at the end."""
-    done, real = folder.done(inputs), configuration.settings.directory
+    """Returns the signal that stopped it, "" at the end."""
+    real = configuration.settings.directory
     encoding = encoding_of(configuration.policy, copied_settings(real), configuration.keys)
-    entries = [*folder.saved()] if done else _first_entries(start, configuration)
+    entries = _first_entries(start, configuration)
     days = [period[0] + timedelta(days=number) for number in range((period[1] - period[0]).days + 1)]
     with (
         stop_on_signals() as stop,
-        private_directory(copied_settings(real) if done else real, encoding, entries) as (directory, writer),
+        private_directory(real, encoding, entries) as (directory, writer),
         progress_line(Phrase("nights rehearsed")) as progress,
     ):
         del entries
-        folder.begin(inputs, done)
+        folder.begin()
         settings = replace(configuration.settings.with_state_folder(str(folder.state)), directory=directory)
         accounts = ManagedAccounts(writer, directory, encoding.fitted_to(writer))
         nights = Nights(
@@ -158,15 +153,9 @@ def _rehearse(
             approved,
         )
         with closing(nights):
-            return rehearse_nights(
-                nights,
-                folder,
-                days,
-                feeds,
-                save=lambda: folder.save(read_copy(writer, directory, encoding)),
-                progress=progress,
-                stop=stop,
-            )
+            stopped = rehearse_nights(nights, folder, days, feeds, progress=progress, stop=stop)
+            folder.save(read_copy(writer, directory, encoding))
+            return stopped
 
 
 def _first_entries(start: str, configuration: Configuration) -> list[RawEntry]:
