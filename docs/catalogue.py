@@ -18,9 +18,8 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 from piactl import __version__
-from piactl.cli.framework.application import load_command, paragraphs, plain_help
+from piactl.cli.framework.application import VALUE, load_command, paragraphs, plain_help
 from piactl.cli.framework.command_table import COMMANDS, GROUPS, NOUNS
-from piactl.cli.framework.usage_errors import VALUE
 from piactl.config.typed_reading import Group, Kind, Slot, keys_of
 from piactl.core.model.field_notes import Names, NotBeside
 from piactl.core.model.policy import Policy

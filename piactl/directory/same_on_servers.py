@@ -1,4 +1,5 @@
-"""Whether entries are the same on every listed server: their values, and the state of their passwords.
+"""Whether entries are the same on every listed server: their values, and the state of their passwords; and up
+to which write of each server, by its serverID, a database is (contextCSN).
 
 A write at one server reaches the others after a lag. Within it a person can change the password at another
 server, which undoes a lock or an activation: then each server has what was written last, or a mixture. So the
@@ -18,8 +19,8 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.write import Write, WriteState
 from piactl.directory.client.connection import Password, Session, Unusable, open_session
 from piactl.directory.client.usable_server import shown_uri
-from piactl.directory.interfaces import RawEntry
-from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
+from piactl.directory.dn import under
+from piactl.directory.interfaces import RawEntry, ServerFacts
 from piactl.directory.write.entry_comparison import state_of_entry
 from piactl.errors import PiactlError
 from piactl.phrase import Phrase
@@ -161,3 +162,19 @@ def _differing(one: RawEntry, other: RawEntry) -> tuple[str, ...]:
         if not (name == _CHANGED and readable)
         and sorted(one.values.get(name, ())) != sorted(other.values.get(name, ()))
     )
+
+
+CONTEXT_CSN = "contextCSN"
+
+
+def context_of(facts: ServerFacts, suffix: str) -> str:
+    """The DN of the database that holds `suffix`; its entry has the contextCSN."""
+    contexts = [context for context in facts.naming_contexts if context and under(suffix, context)]
+    return max(contexts, key=len, default=suffix)
+
+
+def csns_in(entry: RawEntry | None) -> dict[str, str]:
+    """The contextCSN in the entry of a database, by serverID (three hexadecimal digits); empty if it has
+    none."""
+    csns = entry.texts(CONTEXT_CSN) if entry is not None else []
+    return {csn.split("#")[2]: csn for csn in csns if csn.count("#") == 3}

@@ -22,8 +22,7 @@ from piactl.directory.store.account_entries import (
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.record_entries import UnreadableRecords
 from piactl.directory.store.state_records import drift_in
-from piactl.doctor.facts import Content
-from piactl.doctor.findings import CheckResult, first_ones, worst
+from piactl.doctor.facts import CheckResult, Content, first_ones, worst
 from piactl.edits.account_store import AccountStore, all_entries, readable
 from piactl.phrase import Phrase, counted
 from piactl.planning.vanished_accounts import vanished_words

@@ -13,7 +13,7 @@ from piactl.doctor import journal_of_host as journal
 from piactl.doctor import records_of_directory as records
 from piactl.doctor import rights_of_identities as rights
 from piactl.doctor import server_settings, servers, this_host
-from piactl.doctor.findings import CheckOutcome, CheckResult
+from piactl.doctor.facts import CheckOutcome, CheckResult
 from piactl.phrase import Phrase
 
 

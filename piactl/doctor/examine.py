@@ -15,8 +15,7 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.directory.interfaces import Reader
 from piactl.directory.open import open_reader
 from piactl.doctor.checks import CHECKS, Check, Reads
-from piactl.doctor.facts import Content
-from piactl.doctor.findings import CheckOutcome, CheckResult, error, skipped
+from piactl.doctor.facts import CheckOutcome, CheckResult, Content, error, skipped
 from piactl.doctor.servers import Server
 from piactl.doctor.this_host import policy_in
 from piactl.errors import ConfigurationInvalid, Exit, PiactlError, UsageError

@@ -11,8 +11,7 @@ from piactl.ask.history import LOOKS_BACK, unjournalled_words, watch
 from piactl.core.model.settings import IdentityName
 from piactl.directory.open import open_reader
 from piactl.directory.probe.access_log import find_logs
-from piactl.doctor.facts import Content
-from piactl.doctor.findings import CheckOutcome, CheckResult, error, fine, skipped, warning
+from piactl.doctor.facts import CheckOutcome, CheckResult, Content, error, fine, skipped, warning
 from piactl.doctor.this_host import doctor_as, may_write, nearest_folder
 from piactl.errors import DirectoryOlder, JournalMissing, PiactlError, system_words
 from piactl.host.caller import this_user
@@ -23,7 +22,7 @@ from piactl.journal.append_file import open_private
 from piactl.journal.query import first_line
 from piactl.journal.syslog import SYSLOG, has_syslog
 from piactl.phrase import Phrase, counted, joined
-from piactl.runs.journal_heads import recorded_heads
+from piactl.runs.journal_upkeep import recorded_heads
 from piactl.runs.known_server import BEGIN, compare_runs, meet
 
 NEWEST = 20_000

@@ -37,10 +37,10 @@ from piactl.directory.store.record_entries import (
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import cases_in, read_memory
 from piactl.doctor.canaries import try_canaries
-from piactl.doctor.facts import Content
-from piactl.doctor.findings import (
+from piactl.doctor.facts import (
     UPGRADE_PAGE,
     CheckResult,
+    Content,
     fine,
     first_ones,
     skipped,

@@ -37,7 +37,7 @@ from piactl.directory.store.record_entries import (
     UnreadableRecords,
 )
 from piactl.directory.store.state_records import LAST_RUN
-from piactl.doctor.findings import UPGRADE_PAGE, CheckResult, error, fine, skipped, warning, worst
+from piactl.doctor.facts import UPGRADE_PAGE, CheckResult, error, fine, skipped, warning, worst
 from piactl.doctor.servers import UNPROTECTED, Server
 from piactl.errors import PiactlError
 from piactl.host.processes import process_began, this_place

@@ -27,7 +27,7 @@ from piactl.directory.store.group_entries import (
     group_name,
     shown_members,
 )
-from piactl.doctor.findings import (
+from piactl.doctor.facts import (
     UPGRADE_PAGE,
     CheckResult,
     error,

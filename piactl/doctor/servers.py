@@ -13,8 +13,8 @@ from piactl.directory.client.parse_schema import Subschema
 from piactl.directory.probe.schema_check import NEEDED_SERVER, read_subschema, why_older
 from piactl.directory.probe.server_config import ServerConfig, read_server_config
 from piactl.directory.probe.trial_requests import Probe, ServerUnusable, open_probe
+from piactl.directory.same_on_servers import CONTEXT_CSN, context_of, csns_in
 from piactl.directory.store.account_entries import IN_ACCOUNTS
-from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
 from piactl.directory.store.record_entries import (
     APPROVALS,
     ATTEMPTS,
@@ -25,8 +25,7 @@ from piactl.directory.store.record_entries import (
     WAITING,
     Places,
 )
-from piactl.doctor.facts import Content
-from piactl.doctor.findings import CheckResult, error, fine, skipped, warning, worst
+from piactl.doctor.facts import CheckResult, Content, error, fine, skipped, warning, worst
 from piactl.errors import PiactlError, SecretUnusable
 from piactl.host.roles_of_caller import may_use
 from piactl.host.secret_files import identity_password

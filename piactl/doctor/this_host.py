@@ -12,8 +12,7 @@ from piactl.config.read_register import read_register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.core.plan.check_guards import no_own_guards
-from piactl.doctor.facts import Content
-from piactl.doctor.findings import CheckResult, error, fine, skipped, warning, worst
+from piactl.doctor.facts import CheckResult, Content, error, fine, skipped, warning, worst
 from piactl.errors import PiactlError
 from piactl.host.caller import user_name
 from piactl.host.private_files import run_as

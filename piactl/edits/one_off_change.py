@@ -19,8 +19,14 @@ from piactl.core.plan.check_guards import tally
 from piactl.core.plan.write import Write
 from piactl.core.rules.address_allocation import addressed, claim_of, numbered, take
 from piactl.core.rules.career import outlook
-from piactl.core.rules.desired_account import Desired, Subject, desired_account, local_of, renamed_base
-from piactl.core.rules.reduced_account import with_lock
+from piactl.core.rules.desired_account import (
+    Desired,
+    Subject,
+    desired_account,
+    local_of,
+    renamed_base,
+    with_lock,
+)
 from piactl.directory.store.account_entries import (
     Entry,
     account_write,

@@ -33,8 +33,7 @@ from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding
 from piactl.directory.store.attribute_values import read_assignment
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import link_write
-from piactl.directory.store.establishment_entries import structure_dn
-from piactl.directory.store.group_entries import group_dn
+from piactl.directory.store.group_entries import group_dn, structure_dn
 from piactl.directory.write.entry_comparison import differing, state_of_entry
 from piactl.edits.account_store import career_and_status
 from piactl.phrase import Phrase

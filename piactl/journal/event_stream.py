@@ -51,7 +51,7 @@ def read_cursor(text: str) -> Cursor:
 @dataclass(frozen=True, slots=True)
 class Event:
     """One kind of change of one account. `at` is when its outcome was recorded, UTC, ISO 8601. `facts` are
-    the facts of its write (see `piactl.directory.store.event_facts`)."""
+    the facts of its write (see `piactl.directory.store.attribute_map`)."""
 
     cursor: Cursor
     run: str

@@ -47,7 +47,7 @@ class Journal:
 
     `now` gives aware UTC instants and `digest` the keyed digest of a text; for the attributes `secret`, not
     even the digests of values are kept. `facts` gives what `events` shows about a write (see
-    `piactl.directory.store.event_facts`), {} if it is not an event. `compared`: the runs of this journal were
+    `event_facts`), {} if it is not an event. `compared`: the runs of this journal were
     compared with those in the directory and none is missing. Methods that write return when their
     lines are on the disk, or raise JournalUnusable; after that nothing more can be written through this
     object.

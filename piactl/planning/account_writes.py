@@ -20,9 +20,8 @@ from piactl.core.plan.plan import Hold, HoldCode
 from piactl.core.plan.state_between_runs import Memory, Waiting
 from piactl.core.plan.write import Values, Write
 from piactl.core.rules.career import Career, career_of
-from piactl.core.rules.desired_account import Desired, Rules, Subject, desired_account
+from piactl.core.rules.desired_account import Desired, Rules, Subject, desired_account, reduced, with_lock
 from piactl.core.rules.matching import with_births
-from piactl.core.rules.reduced_account import reduced, with_lock
 from piactl.directory.dn import normal_dn, normal_value
 from piactl.directory.probe.access_log import authors
 from piactl.directory.store.account_entries import (

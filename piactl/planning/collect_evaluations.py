@@ -57,13 +57,12 @@ from piactl.planning.drift_by_rules import device_drift, standing
 from piactl.planning.evaluate import Evaluation
 from piactl.planning.find_cases import row_is_gone
 from piactl.planning.group_changes import plan_groups
-from piactl.planning.leaving_sponsors import ADVICE, leaving_sponsors
 from piactl.planning.load_feeds import check_counted, check_feed_dates, check_held
 from piactl.planning.merge_feeds import MOST_REJECTED, Accepted, SourcedFeed
 from piactl.planning.night_db import NightDb
-from piactl.planning.plan_rows_on_disk import PlanTable
 from piactl.planning.run_state import RunState
-from piactl.planning.vanished_accounts import taken_names, vanished_drift
+from piactl.planning.signed_plan_file import PlanTable
+from piactl.planning.vanished_accounts import ADVICE, leaving_sponsors, taken_names, vanished_drift
 
 AT_ONCE = 500
 """New accounts of which the rows are made together."""

@@ -11,16 +11,18 @@ from piactl.core.plan.write import Values, Write
 from piactl.core.rules.desired_account import Rules
 from piactl.core.rules.groups_of_policy import groups_of
 from piactl.directory.dn import normal_dn
-from piactl.directory.store.establishment_entries import CLASS as STRUCTURE_CLASS
-from piactl.directory.store.establishment_entries import STRUCTURES, structure_dn, structure_values
+from piactl.directory.store.group_entries import CLASS as STRUCTURE_CLASS
 from piactl.directory.store.group_entries import (
     GROUP_CLASS,
     GROUPS,
+    STRUCTURES,
     GroupEntry,
     group_dn,
     group_name,
     group_values,
     shown_members,
+    structure_dn,
+    structure_values,
 )
 from piactl.phrase import Phrase
 from piactl.planning.account_index import ManagedAccounts

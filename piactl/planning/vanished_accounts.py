@@ -1,17 +1,20 @@
-"""Accounts whose entry another program deleted, or removed from piactl's management.
+"""Accounts whose entry another program deleted, or removed from piactl's management; and sponsors who leave.
 
-No second account is made for such a person. They are held, with and without feeds, until an administrator
-decides. Nobody else gets their names.
+No second account is made for a person whose entry is gone. They are held, with and without feeds, until an
+administrator decides. Nobody else gets their names.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import date
 from itertools import chain
+from types import MappingProxyType
 
+from piactl.core.model.account import State
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.names import NameDigests, TakenNames, name_digest
 from piactl.core.plan.drift import ENTRY, Drift, DriftClass, DriftFate
@@ -135,3 +138,41 @@ def taken_names(
         return tag in map(tag_of, rules.keys.candidates("journal", text))
 
     return TakenNames(foreign, rules.policy.first_homonym_digit, also, first_owners, owns)
+
+
+_LEAVING = {
+    State.GRACE: Phrase("is in grace"),
+    State.DEACTIVATED: Phrase("is closed"),
+    State.ARCHIVED: Phrase("is archived"),
+}
+ADVICE = Phrase(
+    'piactl account extend ACCOUNT --until DATE --sponsor ACCOUNT --reason "...", or piactl account close'
+)
+
+
+def leaving_sponsors(
+    accounts: ManagedAccounts,
+    sponsor: Mapping[str, str],
+    states: Mapping[str, State] = MappingProxyType({}),
+) -> Iterator[str]:
+    """One sentence for each sponsor whose account is in grace, closed or gone, with the accounts they answer
+    for. `sponsor` is that of each account, by uid; `states` are those that accounts get by the run."""
+    sponsored: dict[str, list[str]] = defaultdict(list)
+    for uid, name in sponsor.items():
+        sponsored[name].append(uid)
+    leaving: dict[str, str] = dict.fromkeys(sponsored, Phrase("has no account any more"))
+    for entry in read_accounts_named(*accounts, sorted(sponsored)):
+        if isinstance(entry, Entry):
+            uid = entry.account.uid
+            leaving[uid] = _LEAVING.get(states.get(uid, entry.account.state), "")
+        else:
+            leaving.pop(entry.uid, None)
+    for name, words in sorted(leaving.items()):
+        if words:
+            accounts_of = ", ".join(sorted(sponsored[name]))
+            yield Phrase(
+                "sponsor {name} {leaves}, and answers for {accounts}",
+                name=name,
+                leaves=words,
+                accounts=accounts_of,
+            )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -17,12 +19,13 @@ from piactl.core.plan.recent_losses import losses_beyond, losses_without, taken_
 from piactl.core.plan.state_between_runs import LastRun, RunStatus
 from piactl.core.plan.write import Write
 from piactl.directory import filters
-from piactl.directory.dn import normal_dn, parted
+from piactl.directory.dn import first_pair, normal_dn, parted
 from piactl.directory.interfaces import Outcome, RawEntry, WriteResult, write_one
 from piactl.directory.store.account_entries import account_dn, written_after
 from piactl.directory.store.account_list import account_list_writes
 from piactl.directory.store.record_entries import (
     DATA,
+    RUNS,
     UnreadableRecord,
     dumps,
     entries_of,
@@ -39,7 +42,6 @@ from piactl.directory.store.state_records import LAST_RUN
 from piactl.directory.store.typed_records import to_json
 from piactl.errors import PiactlError, StalePlan
 from piactl.phrase import Phrase, joined
-from piactl.runs.delete_old_records import delete_old_records
 from piactl.runs.run import Run
 from piactl.runs.run_checks import (
     check_date,
@@ -461,3 +463,40 @@ def made_already(run: Run, ready: ReadyPlan, last: LastRun | None) -> Done | Non
         )
     check_date(order, last, run.settings)
     return None
+
+
+def delete_old_records(run: Run, entries: Iterable[RawEntry], undo_days: int, run_days: int) -> None:
+    """Deletes the undo log of runs older than `undo_days`, and the records of runs older than `run_days`
+    that have no undo log any more. `entries` are those of piactl's tree, with their classes."""
+    undo_limit, limit = (
+        f"{run.now() - timedelta(days=days):%Y%m%dT%H%M%S}" for days in (undo_days, run_days)
+    )
+    runs, kept_runs = [], set()
+    folder = normal_dn(run.places.folder(RUNS))
+    for entry in filter(is_record, entries):
+        of_run = entry.dn.partition(",")[2]
+        if parted(normal_dn(entry.dn))[1] == folder:
+            runs.append(entry.dn)
+        elif entry.dn.lower().startswith("cn=undo-") and parted(normal_dn(of_run))[1] == folder:
+            old = _RUN_ID.match(of_run) and first_pair(of_run)[1] < undo_limit
+            if not (old and _deleted(run, entry.dn)):
+                kept_runs.add(of_run.lower())
+    for dn in runs:
+        if _RUN_ID.match(dn) and first_pair(dn)[1] < limit and dn.lower() not in kept_runs:
+            _deleted(run, dn)
+
+
+_RUN_ID = re.compile(r"cn=\d{8}T\d{6}-", re.IGNORECASE)
+"""The beginning of the name of a run's record; entries with other names are not piactl's."""
+
+
+def _deleted(run: Run, dn: str) -> bool:
+    """Deletes a record unless it has changed; returns whether it was deleted. Reports one that cannot be
+    deleted."""
+    result = set_record(run.writer, dn, None)
+    if result is None:
+        return False
+    if result.outcome is Outcome.FAILED:
+        why = Phrase("the record is over and cannot be deleted ({message})", message=result.message)
+        run.unreadable.add(UnreadableRecord(dn, why, Phrase("delete what stands below it, then the entry")))
+    return result.outcome in (Outcome.APPLIED, Outcome.UNCHANGED)

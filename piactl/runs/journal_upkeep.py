@@ -1,22 +1,30 @@
 """`journal prune`, `begin` and `close`: removes old files, begins a new chain after lines were lost, ends the
-chains that the journal goes on from."""
+chains that the journal goes on from. And the heads of the journal outside it: on the records of runs, and in
+syslog.
+
+A head proves every line up to it. A program that rewrites the journal cannot take a head back that is in
+syslog of another host, and changes the records of runs only with the run lock.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from piactl.core.journal_line import CLOSED, Anchor, journal_owner
+from piactl.core.journal_line import CLOSED, Anchor, Head, journal_owner
 from piactl.core.model.settings import Settings
 from piactl.directory.interfaces import Reader, Writer
-from piactl.directory.store.record_entries import UnreadableRecords
+from piactl.directory.store.record_entries import UnreadableRecords, instant_of
+from piactl.directory.store.run_records import read_runs, records_of
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
 from piactl.host.caller import this_user
 from piactl.host.private_files import sync_folder
-from piactl.journal import in_doubt, verify
+from piactl.journal import Verification, in_doubt, verify
+from piactl.journal.append_file import alive_runs
 from piactl.journal.end_of_journal import last_number, rotated_without_journal
 from piactl.journal.files import SUFFIX, chains_of, closed_chains, files_of, newest_line, newest_lines
 from piactl.journal.intent_format import unsettled
@@ -25,7 +33,6 @@ from piactl.journal.unusable import refused_by_system
 from piactl.journal.writer import close_chain
 from piactl.phrase import Phrase, first_line
 from piactl.runs.begin_run import begin_run
-from piactl.runs.journal_heads import StoredHeads
 from piactl.runs.known_server import compare_runs, meet
 from piactl.runs.run import CommandRun, journal_of
 from piactl.runs.write_ahead import read_back
@@ -168,3 +175,52 @@ def remove_files(files: Iterable[str]) -> None:
                 file.parent.rmdir()
         except OSError as refused:
             raise refused_by_system(name, refused) from None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHeads:
+    """The stored heads of the journal of `owner`, by where they are stored.
+
+    `runs` are the runs that have a record in the directory, with their start (UTC, ISO 8601): each has lines
+    in the journal. `begun` is the run that began the journal anew at `since`, both "" for none: what is older
+    is not compared.
+    """
+
+    owner: str
+    heads: Mapping[str, Head]
+    runs: Mapping[str, str]
+    begun: str = ""
+    since: str = ""
+
+    def with_syslog(self, anchors: Iterable[Anchor]) -> StoredHeads:
+        """These heads, and those of this journal in syslog."""
+        named = {
+            f"the head in syslog of run {a.run} ({a.head.seq}:{a.head.hash[:8]})": a.head
+            for a in anchors
+            if a.owner == self.owner and a.time >= self.since
+        }
+        return replace(self, heads={**self.heads, **named})
+
+    def uncovered(self, path: str, proof: Verification) -> str:
+        """The last run that ended after the highest stored head, "" if there is none. A run that is still
+        alive is about to send its own to syslog."""
+        highest = max((head.seq for head in self.heads.values()), default=0)
+        if proof.ended is None or proof.ended.seq <= highest or alive_runs(path, [proof.ended.run]):
+            return ""
+        return proof.ended.run
+
+
+def recorded_heads(
+    reader: Reader, settings: Settings, unreadable: UnreadableRecords, user: str, host: str, now: datetime
+) -> StoredHeads:
+    """The heads on the records of the runs that a Unix user of a host made. Raises PiactlError."""
+    heads: dict[str, Head] = {}
+    runs: dict[str, str] = {}
+    begun = since = ""
+    for record in records_of(read_runs(reader, settings.directory.state, unreadable, now), host, user):
+        runs[record["run"]] = text_of(instant_of(record["started"]))
+        if record.get("journal"):
+            heads[f"run {record['run']}"] = Head(record["journal"]["seq"], record["journal"]["hash"])
+            if record.get("begun"):
+                begun, since = record["run"], runs[record["run"]]
+    return StoredHeads(journal_owner(user, host), heads, runs, begun, since)

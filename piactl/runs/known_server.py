@@ -17,8 +17,8 @@ from piactl.core.plan.state_between_runs import LastRun, ServerIdentity, began_a
 from piactl.directory.client.usable_server import shown_uri
 from piactl.directory.dn import first_pair, normal_dn, under
 from piactl.directory.interfaces import RawEntry, Reader
+from piactl.directory.same_on_servers import CONTEXT_CSN, context_of, csns_in
 from piactl.directory.store.account_entries import IN_ACCOUNTS, UUID
-from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
 from piactl.directory.store.record_entries import (
     OF_TREE,
     Places,

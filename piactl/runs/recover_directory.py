@@ -1,21 +1,25 @@
 """Recovers from a directory that was restored or has lost data, or from the loss of its server: finds the
 runs that are in the journal of this host and not in the directory, and accepts their loss and the server.
 
-Once a loss is accepted, commands can write and sources accept their feeds again.
+Once a loss is accepted, commands can write and sources accept their feeds again. After a run with a wrong
+clock `runs rewind` sets the day of the last run back.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from piactl.core.acts import ActRefused
+from piactl.core.journal_line import JournalLine
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings, IdentityName, Settings
+from piactl.core.plan.recent_losses import losses_until, taken_until
 from piactl.core.plan.state_between_runs import began_at
 from piactl.core.plan.write import WriteState
 from piactl.core.rules.desired_account import local_of
@@ -33,19 +37,21 @@ from piactl.directory.store.record_entries import (
     Places,
     UnreadableRecords,
     must,
+    parsed,
     read_records,
     replace_record,
     stored,
 )
-from piactl.directory.store.run_records import run_in
-from piactl.directory.store.state_records import SOURCE, last_in, read_last, read_memory
+from piactl.directory.store.run_records import read_runs, run_in
+from piactl.directory.store.state_records import LAST_RUN, SOURCE, last_in, read_last, read_memory
 from piactl.directory.store.typed_records import to_json
 from piactl.directory.write.pipelined_writer import PipelinedWriter
 from piactl.errors import DirectoryOlder, PiactlError
 from piactl.host.secret_files import identity_password
-from piactl.journal import Intent
 from piactl.journal.end_of_journal import stamped_writes
-from piactl.journal.journalled_runs import Feed, JournalledRun, journalled_runs
+from piactl.journal.intent_format import Intent, intent_of, settlement_of
+from piactl.journal.origin_of_run import author_of
+from piactl.journal.query import read_lines
 from piactl.phrase import Phrase, counted, first_line, joined
 from piactl.planning.vanished_accounts import first_owner, matricule_text
 from piactl.runs.begin_run import begin_run
@@ -345,3 +351,127 @@ def _take_again(run: Run, feed: Feed) -> None:
         return  # no earlier feed of this source could refuse it
     again = dict.fromkeys([*memory.again, feed["digest"]])
     replace_record(run.writer, dn, stored(entry), to_json(replace(memory, again=tuple(again))))
+
+
+@dataclass(frozen=True, slots=True)
+class Rewound:
+    """The days before and after, and the runs that lie after the new day, the latest first."""
+
+    run: str
+    before: date
+    after: date
+    runs: tuple[Mapping[str, Any], ...]
+
+
+def runs_after(
+    reader: Reader, state: str, unreadable: UnreadableRecords, day: date, now: datetime
+) -> tuple[Mapping[str, Any], ...]:
+    """The records of the runs as of a later day than `day` that were not undone, the latest first."""
+    return tuple(
+        record
+        for record in read_runs(reader, state, unreadable, now)
+        if "as_of" in record and date.fromisoformat(record["as_of"]) > day and not record.get("undone_by")
+    )
+
+
+def rewind(writer: Writer, command: CommandRun, to: date) -> Rewound:
+    """Sets the day of the last run back to `to`, so that nights as of that day and later are accepted; the
+    next one knows nothing of accounts that is of a later day. Accounts stay as they are.
+
+    Raises ActRefused if there is no run yet, and for a day after that of the last run; UnreadableRecord,
+    LockHeld, UnsafePlan for a wrong clock, JournalUnusable.
+    """
+    with begin_run(command, writer, locked=True) as run:
+        place = run.places.last_run
+        data = run.records.data(place)
+        if data is None:
+            raise ActRefused(Phrase("no run has written yet: there is nothing to set back"))
+        last = parsed(place, data, LAST_RUN)
+        if to > last.as_of:
+            raise ActRefused(
+                Phrase(
+                    "--to {to}: the day of the last run, {run}, is {day}; name a day before it",
+                    to=to,
+                    run=last.run,
+                    day=last.as_of,
+                )
+            )
+        after = runs_after(writer, run.settings.directory.state, run.unreadable, to, run.now())
+        note = Phrase("the day of the last run is set back from {before} to {to}", before=last.as_of, to=to)
+        run.journal.note(f"{note}: {run.order.reason}")
+        losses, taken = losses_until(last.losses, to), taken_until(last.taken, to)
+        # it is no longer the record that any plan was made on
+        record = to_json(
+            replace(last, run=run.order.run, as_of=to, plan="", clean=False, losses=losses, taken=taken)
+        )
+        replace_record(writer, place, data, record)
+        run.facts |= {"rewound": [later_run["run"] for later_run in after], "day": to.isoformat()}
+        run.end(note=note)
+        return Rewound(run.order.run, last.as_of, to, after)
+
+
+Feed = Mapping[str, str]
+"""Source, file and digest of a feed that a run applied."""
+
+_MADE = ("applied", "unchanged", "")
+"""The outcomes of writes that were or may have been made; "" is the outcome in a killed run."""
+
+
+@dataclass(slots=True)
+class JournalledRun:
+    """`started` and `ended` are UTC, ISO 8601; `ended` is "" if it was killed. `recorded`: it has a record in
+    the directory. `plan` is the fingerprint of its plan, "" if it has none. `accepted` are the runs that it
+    accepted as lost. `undone`: the directory has its record, but an entry that it wrote is as before that
+    write, or missing; the journal alone does not know."""
+
+    run: str
+    started: str
+    command: tuple[str, ...]
+    user: str
+    as_of: str
+    ended: str = ""
+    recorded: bool = False
+    plan: str = ""
+    feeds: tuple[Feed, ...] = ()
+    accepted: tuple[str, ...] = ()
+    undone: bool = False
+    intents: dict[int, Intent] = field(default_factory=dict)
+    outcomes: dict[int, str] = field(default_factory=dict)
+
+    def writes(self) -> Iterator[Intent]:
+        """The intents that were or may have been carried out."""
+        return (intent for seq, intent in self.intents.items() if self.outcomes.get(seq, "") in _MADE)
+
+
+def journalled_runs(path: str, with_writes: Callable[[str], bool]) -> list[JournalledRun]:
+    """The runs of all chains, in order, with their intents if `with_writes` is true for the id of the run.
+    Raises JournalUnusable."""
+    runs: dict[str, JournalledRun] = {}
+    for line in read_lines(path):
+        if line.type == "run":
+            runs[line.run] = _begun(line)
+        elif line.run in runs:
+            _add(runs[line.run], line, with_writes=with_writes(line.run))
+    return sorted(runs.values(), key=lambda run: run.started)
+
+
+def _begun(line: JournalLine) -> JournalledRun:
+    f = line.fields
+    author = author_of(*(str(f.get(name) or "") for name in ("user", "sudo_user", "login")))
+    as_of, plan = (str(f.get(name) or "") for name in ("as_of", "plan"))  # 0.2.0 wrote the plan here
+    return JournalledRun(line.run, line.time, tuple(map(str, f["command"])), author, as_of, plan=plan)
+
+
+def _add(run: JournalledRun, line: JournalLine, *, with_writes: bool) -> None:
+    f = line.fields
+    if line.type == "intent" and with_writes:
+        run.intents[line.seq] = intent_of(line)
+    elif with_writes and (settlement := settlement_of(line)) is not None:
+        run.outcomes[settlement.intent] = settlement.outcome
+    elif line.type == "note" and str(f["text"]).startswith("plan "):
+        run.plan = str(f["text"]).removeprefix("plan ")
+    elif line.type == "accepted":
+        run.accepted = tuple(f["runs"])
+    elif line.type == "end":
+        run.ended, run.recorded = line.time, f.get("recorded") is True
+        run.feeds = tuple(f.get("feeds", ()))

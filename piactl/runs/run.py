@@ -12,8 +12,7 @@ from piactl.core.model.settings import IdentityName, Settings
 from piactl.core.plan.state_between_runs import RunStatus, ServerIdentity
 from piactl.core.plan.write import Write
 from piactl.directory.interfaces import Writer
-from piactl.directory.store.attribute_map import SECRETS
-from piactl.directory.store.event_facts import event_facts
+from piactl.directory.store.attribute_map import SECRETS, event_facts
 from piactl.directory.store.record_entries import Places, Records, UnreadableRecords
 from piactl.directory.store.run_records import put_run_record
 from piactl.errors import JournalUnusable, PiactlError

@@ -435,8 +435,8 @@ if read -r word; then
 fi
 rm -rf -- "$folder"
 """
-"""Starts the server at the first line of its input. At the end of its input, which also comes when the command
-is killed, it stops the server and removes the folder."""
+"""Starts the server at the first line of its input. At the end of its input, which also comes when the
+command is killed, it stops the server and removes the folder."""
 
 
 @contextmanager

@@ -1,9 +1,11 @@
-"""The test of a policy: a file of people with posts and a day, what is expected of each, and what differs."""
+"""The test of a policy: a file of people with posts and a day, what is expected of each, and what differs.
+And the comparison of two policies for the accounts that there are.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -27,10 +29,22 @@ from piactl.core.model.field_notes import (
 )
 from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy
+from piactl.core.model.settings import Settings
+from piactl.core.plan.plan import Plan
 from piactl.core.rules.career import career_of
-from piactl.core.rules.desired_account import assignment_problems
+from piactl.core.rules.desired_account import Rules, assignment_problems
 from piactl.core.rules.reasons import Reason, right_reason, sentence, state_reason
+from piactl.directory.simulated_writes import SimulatedWrites
+from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.record_entries import UnreadableRecords
 from piactl.phrase import Phrase
+from piactl.planning.account_index import ManagedAccounts
+from piactl.planning.build_plan import build_plan
+from piactl.planning.load_feeds import ScannedFeeds
+from piactl.planning.merge_feeds import Accepted
+from piactl.planning.night_db import NightDb
+from piactl.planning.run_state import read_run_state
+from piactl.trials.carry_out_plans import carry_out, take_written
 
 
 def _read_day(text: str) -> date:
@@ -158,3 +172,35 @@ def _words(reason: Reason, policy: Policy) -> Phrase:
 
 def _list(names: tuple[str, ...]) -> str:
     return " ".join(names) or Phrase("none")
+
+
+RUN = "the old policy"
+
+
+def policy_diff(
+    accounts: ManagedAccounts,
+    old: Rules,
+    new: Rules,
+    encoding: Encoding,
+    settings: Settings,
+    unreadable: UnreadableRecords,
+    scans: ScannedFeeds,
+    night: NightDb,
+    accepted: Accepted,
+) -> tuple[Plan, Plan]:
+    """The plan that makes the accounts what the old policy wants, and the plan of the new one after it: the
+    changes that the policy alone makes. `encoding` is the encoding for the new policy. Nothing is written.
+
+    Raises FeedRefused and what else `build_plan` raises.
+    """
+    over = SimulatedWrites(accounts.reader)
+    accounts = accounts._replace(reader=over)
+    state = read_run_state(accounts, old, unreadable)
+    _, before = build_plan(accounts, old, settings, scans, state, night, accepted)
+    take_written(over, accounts, before)
+    carry_out(over, accounts.directory.state, before, RUN)
+    after_it = accounts._replace(encoding=encoding)
+    state = read_run_state(after_it, new, unreadable)
+    # with the feeds again: for accounts that the old policy made, and rows that only the new one can read
+    _, ready = build_plan(after_it, new, settings, scans, state, night, accepted)
+    return before.plan, replace(ready.plan, remarks=())

@@ -14,8 +14,7 @@ from piactl.clock import utc_now
 from piactl.config.read_settings import read_settings
 from piactl.core.model.settings import Settings
 from piactl.doctor import this_host
-from piactl.doctor.facts import Content
-from piactl.doctor.findings import CheckOutcome, CheckResult
+from piactl.doctor.facts import CheckOutcome, CheckResult, Content
 from piactl.host import roles_of_caller
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -29,14 +29,14 @@ NOT_READ = (
     "directory/client/reader.py",  # codes, and names of requests
     "edits/adopt_entries.py", "edits/undo_account.py", "edits/undo_run.py", "ask/person_export.py",
     "report/metrics.py", "report/escaping.py", "cli/framework/output.py",  # for programs
-    "planning/night_db.py", "planning/plan_rows_on_disk.py", "feed/feed_rows_in_memory.py",
+    "planning/night_db.py", "planning/signed_plan_file.py", "feed/feed_rows_in_memory.py",
     "host/private_files.py", "directory/store/attribute_values.py",  # queries, layouts
     "feed/formats/safe_xml.py", "feed/formats/set_files.py",  # words of XML, names of formats
     "sandbox/folder.py", "sandbox/server.py", "trials/first_configuration.py",  # files that they write
     "directory/client/messages.py", "directory/client/strategy.py", "directory/client/usable_server.py",
     "directory/dn.py", "directory/filters.py", "runs/undo_log.py", "journal/files.py",
     "journal/intent_format.py", "journal/writer.py", "cli/commands/journal.py",
-    "runs/journal_heads.py",  # mistakes of piactl itself, and of damaged bytes
+    "runs/journal_upkeep.py",  # mistakes of piactl itself, and of damaged bytes
 )  # fmt: skip
 """The modules with English that people do not read, or that the catalogue gets in another way."""
 NO_SENTENCES = {

@@ -41,13 +41,14 @@ from piactl.journal.query import JournalledChange, changes, raw_period
 from piactl.journal.syslog import heads_in
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.escaping import shown
-from piactl.runs.journal_heads import StoredHeads, recorded_heads
 from piactl.runs.journal_upkeep import (
+    StoredHeads,
     begin_journal,
     close_chains,
     missing_lines,
     open_chains,
     prune_journal,
+    recorded_heads,
 )
 from piactl.translation import read_word, translate
 

@@ -50,8 +50,7 @@ from piactl.planning.signed_plan_file import plan_facts
 from piactl.report.establishment_names import with_names
 from piactl.report.plan_text import difference_text
 from piactl.report.policy_text import profile_text, service_text
-from piactl.trials.policy_diff import policy_diff
-from piactl.trials.policy_test import case_problems, read_policy_cases
+from piactl.trials.policy_test import case_problems, policy_diff, read_policy_cases
 
 SERVICE_COLUMNS = (
     "name", "label", "scope", "grant_delay", "mutation_delay", "meanwhile", "handover", "in_grace",

@@ -46,7 +46,7 @@ from piactl.errors import REASON, Exit, UsageError
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.signed_plan_file import read_kept_plan
 from piactl.report.table import numbers
-from piactl.runs.rewind_day import rewind as set_back
+from piactl.runs.recover_directory import rewind as set_back
 from piactl.translation import translate_word
 
 COLUMNS = (

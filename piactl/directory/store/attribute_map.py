@@ -15,7 +15,8 @@ from piactl.core.model.account import NO_DEVICE, PLACEHOLDER, Account, State
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.plan.write import Write
+from piactl.core.plan.change import Kind
+from piactl.core.plan.write import Values, Write
 from piactl.directory import filters
 from piactl.directory.dn import child
 from piactl.directory.interfaces import RawEntry, Reader
@@ -455,3 +456,42 @@ class _Reading:
             device=self.one("piactlDevice"),
             proof_changes=proof_changes,
         )
+
+
+_KINDS = frozenset(kind.value for kind in Kind if kind is not Kind.GROUP)
+"""The kinds of changes of accounts; the members of groups follow from these."""
+
+
+def event_facts(write: Write, as_of: date, names: Mapping[str, str], urn: str) -> dict[str, object]:
+    """The facts of a write that other programs need to know; {} if they need none.
+
+    `as_of` is the day of the run, `names` renames attributes, and `urn` is the beginning of
+    the rights that are piactl's. The facts name only what the write changes: `state`, the services that are
+    `added` and `removed`, the `old` and the `new` address.
+    """
+    if write.op == "delete":
+        return {}
+
+    def values(side: Values, attribute: str) -> set[str]:
+        return {value.decode("utf-8", "replace") for value in side.get(names.get(attribute, attribute), ())}
+
+    def changed(attribute: str) -> tuple[list[str], list[str]]:
+        added, removed = values(write.add, attribute), values(write.delete, attribute)
+        return sorted(added - removed), sorted(removed - added)
+
+    state, services, mails = (changed(n) for n in ("piactlState", "eduPersonEntitlement", "mail"))
+    added, removed = (
+        [right.removeprefix(urn) for right in side if right.startswith(urn)] for side in services
+    )
+    facts: dict[str, object] = {
+        "state": next(iter(state[0]), None),
+        "added": added,
+        "removed": removed,
+        "new": next(iter(mails[0]), None),
+        "old": next(iter(mails[1]), None),
+    }
+    known = {name: value for name, value in facts.items() if value}
+    if not known and _KINDS.isdisjoint(write.kinds):
+        return {}
+    days = {kind: write.effective.get(kind, as_of).isoformat() for kind in write.kinds}
+    return {"effective": days, **known}

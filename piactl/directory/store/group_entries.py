@@ -1,6 +1,8 @@
-"""Definitions of groups (groupOfURLs): slapd's overlay dynlist finds the members by them.
+"""Definitions of groups (groupOfURLs): slapd's overlay dynlist finds the members by them. And structures
+(supannEntite): an entry for each establishment of the register, which an account names by its code.
 
-piactl owns the groups whose `owner` is the base of its records; other entries beside them are not its own.
+piactl owns the groups whose `owner`, and the structures whose `seeAlso`, is the base of its records; other
+entries beside them are not its own.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from piactl.core.model.account import State
+from piactl.core.model.establishment import Establishment
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.write import Values, Write
 from piactl.core.rules.groups_of_policy import ANYWHERE, Group
@@ -135,3 +138,24 @@ def shown_members(values: Values) -> str:
     """The filter of a definition as people read it."""
     urls = [url.decode("utf-8", "replace") for url in values.get(MEMBERS, ())]
     return " ".join(unquote(url.rpartition("?")[2]) for url in urls)
+
+
+CLASS, KEEPER = "supannEntite", "seeAlso"
+_CODE = "supannCodeEntite"
+STRUCTURES = Kept(("organizationalUnit", CLASS), ("ou", _CODE, "description", "l", KEEPER), KEEPER)
+
+
+def structure_dn(directory: DirectorySettings, uai: str) -> str:
+    return child(directory.structures, _CODE, uai)
+
+
+def structure_values(establishment: Establishment, directory: DirectorySettings) -> Values:
+    """The values of the entry of an establishment, except its classes."""
+    texts = {
+        "ou": establishment.uai,
+        _CODE: establishment.uai,
+        "description": establishment.name,
+        "l": establishment.commune,
+        KEEPER: directory.state,
+    }
+    return {name: (text.encode(),) for name, text in texts.items() if text}
