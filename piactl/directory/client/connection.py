@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ssl
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -26,7 +25,6 @@ from piactl.directory.client.result_codes import (
     ConnectionLost,
     Result,
     described,
-    lacking,
     of_transport,
     reason,
     translated,
@@ -288,8 +286,6 @@ def open_session(
         session.drop()
         if isinstance(error, PiactlError | LDAPException) or of_transport(error):
             cause = connection.strategy.failure or error
-            if isinstance(cause, ssl.SSLCertVerificationError) and settings.tls.strict:
-                cause = _without_strict(cause, uri, settings, deadline)
             words = str(cause).removeprefix(f"{uri}: ") if isinstance(cause, PiactlError) else reason(cause)
             raise Unusable(words) from None
         raise
@@ -338,24 +334,6 @@ def _connection(
         raise Unusable(
             Phrase("not an address of a server ({value})", value=str(error) or type(error).__name__)
         ) from None
-
-
-def _without_strict(
-    refused: ssl.SSLCertVerificationError, uri: str, settings: DirectorySettings, deadline: Deadline
-) -> Exception:
-    """The error behind a refused certificate. Makes a second connection without the strict check, on which
-    nothing is sent. If only the strict check fails, raises Unusable with what the certificates lack."""
-    lenient = replace(settings, tls=replace(settings.tls, strict=False))
-    second = _connection(uri, lenient, Identity(external=True), b"", deadline, read_only=True)
-    try:
-        _establish(second, lenient)
-    except (LDAPException, OSError, PiactlError, Unusable) as error:
-        without_strict = second.strategy.failure or error
-        return without_strict if isinstance(without_strict, ssl.SSLCertVerificationError) else refused
-    else:
-        raise Unusable(lacking(second.socket, refused.verify_message)) from None
-    finally:
-        second.strategy.release()
 
 
 def _establish(connection: SilentConnection, settings: DirectorySettings) -> None:

@@ -6,7 +6,6 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from ldap3.core.exceptions import LDAPCommunicationError
 from ldap3.core.results import RESULT_CODES
@@ -173,51 +172,17 @@ def _certificate(error: ssl.SSLCertVerificationError) -> str:
         return Phrase(
             "TLS: the CA's certificate is not marked as a CA ({why}): create it again with `CA:TRUE`", why=why
         )
+    if error.verify_code in _STRICT:
+        return Phrase(
+            "TLS: a certificate does not conform to RFC 5280 ({why}): sign it again as docs/tls.md says, or "
+            "set `strict: false` under directory.tls",
+            why=why,
+        )
     return Phrase(
         "TLS: the server's certificate is not trusted ({why}): set `ca_file` to the CA that signed it",
         why=why,
     )
 
 
-# Object identifiers in DER. Only the text of a message depends on them, so a search for the bytes is enough.
-_KEY_USAGE = bytes.fromhex("0603551d0f")
-_AUTHORITY_KEY_IDENTIFIER = bytes.fromhex("0603551d23")
-
-
-def lacking(link: ssl.SSLSocket, message: str) -> str:
-    """What the certificates of a connection lack for the strict check, and what to do. `message` is the fault
-    that OpenSSL reports, used if none is found here."""
-    faults = list(_faults(link)) or [
-        Phrase("a certificate does not conform to RFC 5280 ({message})", message=message)
-    ]
-    return Phrase("TLS: {names}; or set `strict: false` under directory.tls", names=joined(faults))
-
-
-def _faults(link: ssl.SSLSocket) -> Iterator[str]:
-    """The faults of the server's certificate and of its issuers in `ca_file`."""
-    facts: Any = link.getpeercert()
-    der = link.getpeercert(binary_form=True) or b""
-    if facts["issuer"] != facts["subject"] and _AUTHORITY_KEY_IDENTIFIER not in der:
-        yield (
-            Phrase(
-                "the server's certificate '{name}' has no authorityKeyIdentifier extension (sign it again "
-                "with `authorityKeyIdentifier=keyid`)",
-                name=_name(facts["subject"]),
-            )
-        )
-    authorities: list[Any] = link.context.get_ca_certs()
-    for authority, content in zip(authorities, link.context.get_ca_certs(binary_form=True), strict=True):
-        if authority["subject"] == facts["issuer"] and _KEY_USAGE not in content:
-            yield (
-                Phrase(
-                    "the certificate of the CA '{name}' has no keyUsage extension (create it again with "
-                    "`keyUsage=critical,keyCertSign,cRLSign`)",
-                    name=_name(authority["subject"]),
-                )
-            )
-
-
-def _name(subject: Any) -> str:
-    """A subject in OpenSSL's order, with short attribute names."""
-    short = {"commonName": "CN", "organizationName": "O", "organizationalUnitName": "OU", "countryName": "C"}
-    return ", ".join(f"{short.get(kind, kind)}={value}" for part in subject for kind, value in part)
+_STRICT = range(80, 95)
+"""The codes of what only the strict check of OpenSSL refuses (x509_vfy.h)."""
