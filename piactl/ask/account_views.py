@@ -239,7 +239,6 @@ def lock_row(account: Account) -> dict[str, Any] | None:
 
 
 def _archived(account: Account) -> dict[str, Any]:
-    """The document of an archived account, which has only its identifiers."""
     return {
         **dict.fromkeys(("matricule", "address", "display_name", "login_from", "next_due", "sponsor")),
         **{name: [] for name in ("matricules", "profiles", "assignments", "entitlements")},

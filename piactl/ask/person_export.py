@@ -198,7 +198,6 @@ def _attempts(store: AccountStore, uid: str) -> Document | None:
 
 
 def _requests(store: AccountStore, uid: str) -> Iterator[Document]:
-    """The requests to a second person."""
     for request in Requests(store.reader, store.directory.state, store.keys, store.unreadable, "UTC").all():
         if request.account == uid:
             ended = (
@@ -274,7 +273,6 @@ def _rejects(folder: Path, matricule: str) -> Iterator[Document]:
 
 
 def _sets(settings: Settings, matricules: Sequence[str]) -> Iterator[Document]:
-    """The data of the person in the kept sets of national feeds."""
     for kept_set in every_kept_set(settings.state_folder):
         source = settings.sources.get(kept_set.source)
         for number, file, line, attributes in kept_set.rows() if source is not None else ():

@@ -265,7 +265,6 @@ def _takers(earlier: tuple[Profile, ...], when: When) -> list[str]:
 
 
 def _together(one: When, other: When) -> bool:
-    """Whether an assignment can fit both."""
     both = one.conditions.keys() & other.conditions.keys()
     return all(one.conditions[name] & other.conditions[name] for name in both)
 

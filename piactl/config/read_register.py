@@ -51,7 +51,6 @@ def register_digest(path: Path) -> str:
 def _establishments(
     text: str, mistakes: list[Mistake], mistake: Callable[[int, int, str], Mistake]
 ) -> dict[str, Establishment]:
-    """The establishments in a text; adds its mistakes in file order."""
     header = next((line for line in text.split("\n") if line.strip() and line[0] != "#"), "")
     delimiter = max(";,\t", key=header.count)
     rows = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)

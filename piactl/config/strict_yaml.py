@@ -280,7 +280,6 @@ def _refuse_events(document: Document, text: str) -> None:
 
 
 def _node(document: Document, composed: Any) -> Node:
-    """The value of a node of PyYAML. Records the mistakes in keys."""
     place = _place(composed.start_mark)
     if isinstance(composed, yaml.SequenceNode):
         return Node([_node(document, member) for member in composed.value], *place)
@@ -300,7 +299,6 @@ def _node(document: Document, composed: Any) -> Node:
 
 
 def _key(document: Document, mapping: Node, key: Node) -> str | None:
-    """The text of a key, or None if its value is to be dropped. Records the mistakes in it."""
     if isinstance(key.value, list | dict):
         document.mistake(key, Phrase("a list or mapping cannot be a key; quote it if it is text"))
         return None

@@ -144,7 +144,6 @@ class _Walk:
         self.names: dict[tuple[Names, str], list[tuple[Node, str]]] = {}
 
     def value(self, node: Node, kind: Kind, label: str, name: str = "", key_line: int = 0) -> Any:
-        """The value of a node as a kind, or WRONG."""
         words, alone = kind.notes.get(Words), Mark.ONE_OR_LIST in kind.notes
         if node.value is None:
             return self._mistake(
@@ -192,7 +191,6 @@ class _Walk:
         )
 
     def _plain(self, node: Node, kind: Kind, label: str) -> Any:
-        """A number, or true or false."""
         value, only, bounds = node.value, kind.notes.get(Only), kind.notes.get(Bounds)
         if kind.form is bool and node.raw in _YES + _NO and not isinstance(value, bool):
             said = "true" if node.raw in _YES else "false"
@@ -278,7 +276,6 @@ class _Walk:
         return value if form is kind.type else value.value()
 
     def _keys(self, node: Node, keys: Mapping[str, Any], label: str, given: dict[str, Any]) -> None:
-        """Adds the values of a mapping to `given`, by field."""
         present = self._present(node, keys, label)
         where = Phrase(" in {label}", label=label) if label else ""
         for key, slot in keys.items():

@@ -119,7 +119,6 @@ def _spans(periods: Iterable[Period], inside: Period, shade: Shade) -> list[Span
 
 
 def _merged(spans: Iterable[Span]) -> list[Span]:
-    """Spans by day; those of one shade that overlap or adjoin are merged."""
     by_shade: dict[Shade, list[Period]] = {}
     for span in spans:
         by_shade.setdefault(span.shade, []).append((span.first, span.last))

@@ -117,7 +117,6 @@ def _those(reads: Reads) -> list[Check]:
 
 
 def _reader(directory: DirectorySettings, stack: ExitStack) -> Reader | None:
-    """A reader as the first configured identity that can read; None if none can."""
     for name in ("reader", "nightly", "administrator"):
         if name in directory.identities:
             try:

@@ -282,7 +282,6 @@ def _run_lock(server: Server) -> Iterator[str]:
 
 
 def _holds_lock(server: Server) -> bool:
-    """Whether a run that binds as this host's nightly identity holds the run lock now."""
     entry = server.first.entry(Places(server.settings.state).lock, [LOCK_WRITER])
     return entry is not None and same_dn(entry.text(LOCK_WRITER), server.probes["nightly"].who())
 

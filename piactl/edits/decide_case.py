@@ -115,7 +115,6 @@ def _side(
 
 
 def _answers(case: Case) -> dict[str, str]:
-    """The effect of each answer, in words."""
     whose = joined(case.evidence, "{first} or {second}")
     wrong = Phrase(
         "what {source} states of {matricule} is rejected until HR corrects it",

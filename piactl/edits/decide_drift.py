@@ -78,7 +78,6 @@ def standing_drift(
 
 
 def _noted(entries: Iterable[Entry], uids: set[str]) -> Iterator[Entry]:
-    """The entries, each with its uid added to `uids`."""
     for entry in entries:
         uids.add(entry.account.uid)
         yield entry
@@ -338,7 +337,6 @@ def _rebuilt_words(account: Account) -> str:
 
 
 def _removed(account: Account, devices: Sequence[Write], rules: Rules, author: Author) -> Change:
-    """The change that removes the devices which another program added."""
     before = {"theirs": [f"{DEVICE}: {device.dn}" for device in devices]}
     after = {"class": DriftClass.LOOSENING.value, "ours": []}
     reason = Phrase("another program added a device; {note}", note=author.note)

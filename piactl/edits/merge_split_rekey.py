@@ -199,7 +199,6 @@ def _rows(
 
 
 def _credentials(store: AccountStore, entry: Entry, erased: Values = PASSWORD) -> Iterator[Write]:
-    """The writes that delete the devices of an account and erase these values, by default its password."""
     yield from device_deletions(store.reader, store.directory.accounts, [entry.dn]).get(
         normal_dn(entry.dn), []
     )
@@ -222,7 +221,6 @@ def _undone(store: AccountStore, source: Entry, into: Account, author: Author) -
 
 
 def _buried(store: AccountStore, source: Entry) -> Write | None:
-    """The write that makes a tombstone of an account. Rights of other systems are removed, too."""
     encoding = store.encoding
     tombstone = values_after_merge_or_split.merged_tombstone(source.account, store.keys, store.as_of)
     write = account_change(encoding, source.dn, source.values, encoding.values(tombstone))

@@ -87,7 +87,6 @@ def prepare_newcomer(store: AccountStore, newcomer: Newcomer, author: Author) ->
 
 
 def _check_values(newcomer: Newcomer) -> None:
-    """Raises UsageError that names every value that a feed may not have either."""
     bare = newcomer.matricule.strip().rpartition(":")[2]
     options = {
         "--civilite": (newcomer.civilite, check_code),

@@ -189,7 +189,6 @@ class Inverting:
         return Reversal(logged_write.uid, None, UndoFate.REVERSED, write=row, returns=again)
 
     def _is_wanted(self, dn: str) -> bool:
-        """Whether the policy has a group of this name, or the register a structure."""
         groups = groups_of(self.rules.policy, self.rules.register)
         names = [group_dn(self.directory, group) for group in groups]
         if self.directory.structures:
@@ -285,7 +284,6 @@ class Inverting:
         )
 
     def _released(self, account: Account) -> Change:
-        """The change that releases an adopted entry."""
         managed, released = {"managed": "yes"}, {"managed": "no"}
         change = change_of(account, Kind.UPDATE, managed, released, self.reason, self.rules.as_of)
         return replace(change, protected=self._protected(account))
@@ -300,7 +298,6 @@ class Inverting:
         return comes_back(current, undone, desired.account) if desired else ()
 
     def _sources(self, write: Write) -> set[str]:
-        """The HR sources whose values the write removes."""
         name = self.encoding.name
         texts = [
             value for side in (write.add, write.delete) for value in side.get(name("piactlAssignment"), ())
@@ -325,12 +322,10 @@ def _managed(raw: RawEntry) -> bool:
 
 
 def _without_base(raw: RawEntry, encoding: Encoding) -> RawEntry:
-    """The entry as it will be, without its base, which is still the one from before the undo."""
     return replace(raw, values={n: v for n, v in raw.values.items() if n != encoding.name(BASE)})
 
 
 def _opposite(write: Write) -> Write:
-    """The write that undoes a write of a group."""
     op = {"add": "delete", "delete": "add"}.get(write.op, write.op)
     return Write(op, write.dn, add=write.delete, delete=write.add)
 
@@ -340,7 +335,6 @@ def _inverse(logged_write: Write, raw: RawEntry) -> Write:
 
 
 def _in_one(raw: RawEntry, first: Write, second: Write) -> Write:
-    """Combines two successive writes of an entry."""
     after = second.made_on(first.made_on(raw.values))
     names = {*second.add, *second.delete} - {BASE}
     delete, add = differences(

@@ -290,7 +290,6 @@ def _marked(memory: Memory, origin: Record | None, undone: bool) -> dict[str, An
 
 
 def _facts(record: Record, reversals: Sequence[Reversal]) -> dict[str, Any]:
-    """The `undo` object of the plan; see schemas/json/plan.schema.json."""
     return {
         "run": record["run"],
         "command": record.get("command", ""),

@@ -253,7 +253,6 @@ class FeedReader:
         self._refusals.append(refusal(code, detail))
 
     def _stop(self, code: str, detail: str = "") -> NoReturn:
-        """Raises FeedRefused with this reason and all found so far."""
         self._stop_with(refusal(code, detail))
 
     def _stop_with(self, reason: Refusal) -> NoReturn:
@@ -340,7 +339,6 @@ class FeedReader:
         self._count = (self._trailer_line - 1 if self._trailer_line else self._lines) - 1
 
     def _read_row(self, raw: bytes, line: int) -> Row | BrokenRow:
-        """What is in a row. Raises FeedRefused for a row that refuses the feed."""
         try:
             row = self.rows.read(without_end(raw))
         except UnclosedQuote:

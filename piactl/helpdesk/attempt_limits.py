@@ -133,7 +133,6 @@ class _Count(Generic[T]):
         change_record(self.checks.writer, self.dn, changed)
 
     def settle(self) -> None:
-        """Stores instants in the future as of now, so that their time begins to run."""
         data = stored(self.checks.writer.read(self.dn, [DATA]))
         value = None if data is None else self.checks.unreadable.read(self.dn, data, self.read)
         if value is not None and self.dated(value) != value:
@@ -328,7 +327,6 @@ def _names(checks: IdentityChecks, uid: str, answer: ProofKind) -> list[str]:
 
 
 def _records(checks: IdentityChecks, uid: str, answer: ProofKind) -> list[str]:
-    """The DNs of the counts of an account that exist."""
     return [dn for dn in _names(checks, uid, answer) if checks.writer.read(dn, ["cn"]) is not None]
 
 
@@ -438,7 +436,6 @@ class OperationGuard:
         return operation_refusals(operation, uids, earlier, accounts, self.policy, self.day, allowed)
 
     def _earlier(self, counts: Counts, operation: str) -> tuple[int, int]:
-        """What this operator, and what all operators did before on the day."""
         own = counts.get(self.operator, {}).get(operation, 0)
         return own, sum(done.get(operation, 0) for done in counts.values())
 
@@ -455,7 +452,6 @@ class OperationGuard:
         return {name: {**own, operation: 0} if name in again else own for name, own in counts.items()}
 
     def _counts(self, data: bytes | None) -> Counts:
-        """The counts of the day in a record; empty for those of another day, or if they cannot be read."""
         if data is None:
             return {}
         counts = self.unreadable.read(operations_dn(self._state), data, read_operations)

@@ -186,7 +186,6 @@ def _enrolled(
 
 
 def _until(holder: DeviceHolder) -> Phrase:
-    """What is true until the new device is verified."""
     if holder.account.shut:
         return Phrase("{shut}, before it is verified and after", shut=holder.shut_words)
     if holder.is_suspended:

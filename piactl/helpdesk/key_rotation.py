@@ -106,7 +106,6 @@ def _uses(
 
 
 def _key_of(digest: bytes) -> str:
-    """The id of the key of a digest as it is stored, whatever its length."""
     return digest_key_id(digest[: digest.find(b"}") + 1].decode("utf-8", "replace"))
 
 

@@ -110,7 +110,6 @@ class Request:
 
 
 def _records(reader: Reader, state: str) -> list[RawEntry]:
-    """The records of requests and of their ends."""
     return read_records(reader, state, REQUESTS, names=(), beginning=()).later_folder(REQUESTS)
 
 
@@ -360,7 +359,6 @@ def _end_words(ended: Record) -> str:
 
 
 def _waiting(holder: DeviceHolder) -> str:
-    """The name of the device that waits to be verified. Raises ActRefused."""
     uid, device = holder.account.uid, waiting_device(holder)
     if not device:
         raise ActRefused(

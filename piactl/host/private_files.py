@@ -46,7 +46,6 @@ def run_as(path: Path | str) -> str:
 
 
 def _owner(path: Path) -> int:
-    """The owner of a file, or of the nearest visible folder above it."""
     for candidate in (path.absolute(), *path.absolute().parents):
         try:
             return candidate.lstat().st_uid

@@ -42,7 +42,6 @@ def read_sudo_rules(sudoers: Path) -> SudoRules:
 
 
 def _output(command: list[str]) -> str | None:
-    """What a command prints; None if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     return done.stdout if done.returncode == 0 else None
 

@@ -129,7 +129,6 @@ class ChainFile:
         return heads
 
     def _put(self, lines: bytes, head: Head) -> None:
-        """Writes lines that end in `head` to the end of the file, then the record; both are synced."""
         end = self._known.end + len(lines)
         data = memoryview(lines)
         while data:
@@ -155,7 +154,6 @@ class ChainFile:
             self._accept(size)
 
     def _line_before(self, end: int) -> Head | None:
-        """The line that ends at this offset, None for a broken one."""
         try:
             return next((line.head for line, _ in proved_from_end(lines_backwards(self._fd, end), end)), None)
         except BrokenLine:
@@ -354,7 +352,6 @@ def stored_head(path: str) -> Head:
 
 @contextmanager
 def _head_file(path: str) -> Iterator[int]:
-    """The head file of the journal at `path`, open for reading. Raises OSError."""
     fd = os.open(path + SUFFIX, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         yield fd

@@ -113,7 +113,6 @@ def _first(path: str) -> tuple[int, str]:
 
 @contextmanager
 def _opened(path: str) -> Iterator[IO[bytes]]:
-    """The file for reading from its beginning, decompressed. Raises JournalUnusable."""
     try:
         # not blocking: opening a named pipe would wait
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)

@@ -246,7 +246,6 @@ def _repeats(later: Intent, earlier: Intent) -> bool:
 
 
 def _compared(side: Digests) -> set[tuple[str, str]]:
-    """The digests of one side of an intent, with their attributes; not those of secrets."""
     return {(name.lower(), digest) for name, made in side.items() for digest in made if digest != SECRET}
 
 

@@ -70,7 +70,6 @@ def raw_period(path: str, since: datetime | None, until: datetime | None) -> Ite
 
 
 def _period(since: datetime | None, until: datetime | None) -> tuple[str, str]:
-    """The first and the last time of a period, in the format of the journal."""
     return text_of(since) if since else "", text_of(until) if until else "~"
 
 
@@ -209,5 +208,4 @@ def _change(line: JournalLine, run: Mapping[str, Any]) -> JournalledChange:
 
 
 def _as_written(name: str, text: str) -> bytes:
-    """A field as a journal line writes it."""
     return json.dumps({name: text}, separators=(",", ":"))[1:-1].encode("ascii")

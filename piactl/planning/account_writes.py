@@ -225,7 +225,6 @@ class PlanRows:
         return desired, entry, account_write(directory, encoding, entry, desired.account)
 
     def _show(self, entry: Entry) -> None:
-        """Shows the drift of an entry as the rules see it so far."""
         drift = drift_of(entry, self.memory.drift, self.rules.as_of, self._by, self.owners)
         self._drift[entry.account.uid] = [*drift]
 
@@ -288,11 +287,9 @@ class PlanRows:
                 self.holds.append(Hold(None, account.uid, PROTECTED, HoldCode.PROTECTED))
 
     def _nobody(self) -> Career:
-        """The career of an account without posts."""
         return career_of((), self.rules.policy, self.rules.register)
 
     def _devices_of_archived(self, rows: Iterable[Write]) -> list[Write]:
-        """The deletions of the devices of accounts that are archived: no secret outlives the person."""
         archived = [row for row in rows if Kind.ARCHIVE.value in row.kinds]
         dns = [row.dn for row in archived]
         deletions = device_deletions(self.accounts.reader, self.accounts.directory.accounts, dns)

@@ -250,7 +250,6 @@ def build_continuing(
 def _without(
     night: NightDb, scans: ScannedFeeds, *, files: Collection[str] = (), sources: Collection[str] = ()
 ) -> ScannedFeeds:
-    """The feeds without those of these files or sources, whose rows are removed."""
     gone = [feed for feed in scans.feeds if str(feed.path) in files or feed.source.name in sources]
     for feed in gone:
         night.rows.forget(feed.number)

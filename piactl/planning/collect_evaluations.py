@@ -69,7 +69,6 @@ AT_ONCE = 500
 
 
 def _lines(person: Person) -> tuple[tuple[int, str], ...]:
-    """The lines of a person, with their establishments."""
     return tuple(zip(person.lines, (a.uai for a in person.assignments), strict=False))
 
 
@@ -216,7 +215,6 @@ class Planning:
         return {row.uid for row in rows}
 
     def _note(self, account: Account, entry: Entry | None, *, written: bool, at_rest: bool) -> None:
-        """Notes for the next run an account as this run leaves it."""
         if self.night is not None:
             self.night.note(
                 account, entry.csn if entry else b"", self.rules, written=written, at_rest=at_rest
@@ -264,7 +262,6 @@ class Planning:
         self.source_memory[name] = replace(source, deviations=dict(sorted(deviations.items())))
 
     def _count(self, written: Sequence[Desired]) -> None:
-        """Counts accounts that are written in the census before and after the run."""
         currents = (wanted.subject.current for wanted in written if wanted.subject.current)
         self.before = self.before.plus(census_of(currents, self.as_of))
         self.after = self.after.plus(census_of((wanted.account for wanted in written), self.as_of))
@@ -301,7 +298,6 @@ class Planning:
         unsure: Container[str | None],
         news: Mapping[str, Waiting],
     ) -> None:
-        """Keeps the accounts that have to wait for a name or a number."""
         claims = list[tuple[Claim, _Late | int]]()
         for wanted in late:
             matricule = wanted.subject.matricule or ""
@@ -389,7 +385,6 @@ class Planning:
         return asked
 
     def _hold_without_number(self, one: _Late) -> None:
-        """Holds a person for whose account no uidNumber is left."""
         subject, why = one.desired.subject, self.numbers.none_left if self.numbers else ""
         uid = subject.current.uid if subject.current else None
         self.holds.append(Hold(subject.matricule, uid, why, HoldCode.NUMBER))

@@ -189,7 +189,6 @@ class Evaluation:
         return replace(sourced, feed=feed, judgement=judgement)
 
     def _archived(self) -> dict[str, Account]:
-        """The archived accounts of the people in the feeds, by matricule."""
         people = (m for sourced in self.feeds for m in sourced.feed.people) if self.index.archived else ()
         return {
             m: entry.account

@@ -95,7 +95,6 @@ class _Search:
                 self._look_at_known(matricule, own, traces)
 
     def _reject_wrong(self) -> None:
-        """Rejects the rows of newcomers that are decided to be wrong."""
         for case in self.memory.cases.values():
             person = self.merged.people.get(case.wrong_matricule)
             if person is None or not case.of_newcomer or not is_wrong_row(case, person, self.rules.keys):

@@ -140,7 +140,6 @@ def group_row(write: Write, before: Values, after: Values, reason: str, rules: R
 
 
 def _facts(values: Values) -> Facts:
-    """What a plan shows of a definition; nothing of one that is gone."""
     if not values:
         return {}
     label = b", ".join(values.get("description", ())).decode("utf-8", "replace")

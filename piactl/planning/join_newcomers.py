@@ -133,7 +133,6 @@ class _Joining:
         return any(is_wrong_row(case, person, self.rules.keys) for case in cases)
 
     def _unite(self, names: Iterable[str]) -> None:
-        """Notes that these newcomers are one person."""
         group = {name for own in names for name in self.groups.get(own, {own})}
         self.groups.update(dict.fromkeys(group, group))
 
@@ -206,13 +205,11 @@ class _Joining:
                 del certain[name]
 
     def _asked(self, name: str) -> bool:
-        """Whether a case about a newcomer waits for a decision."""
         return any(
             case.open and name in (case.matricule, *case.people) for case in self.memory.cases.values()
         )
 
     def _decided(self, name: str) -> bool:
-        """Whether a decision says who a newcomer is."""
         return any(
             case.of_newcomer and case.matricule == name and case.answered(CaseAnswer.SAME)
             for case in self.memory.cases.values()

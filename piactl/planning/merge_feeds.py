@@ -553,7 +553,6 @@ def _rejected(sourced: SourcedFeed, accounts: Mapping[str, Account]) -> tuple[st
 
 
 def _ended(key: Key, before: Sequence[Assignment], after: Sequence[Assignment]) -> bool:
-    """Whether the feed changes the assignment of an absence."""
     old = [a for a in before if a.key == key[1:]]
     return bool(old) and old != [a for a in after if a.key == key[1:]]
 
@@ -564,7 +563,6 @@ def _concerned(
     merged: MergedFeeds,
     waiting: Mapping[Key, Absence],
 ) -> Iterable[str]:
-    """The people whom the feed may change: those it lists, and those known from its source."""
     name = sourced.source.name
     silent = [
         matricule

@@ -137,7 +137,6 @@ def _span(first: str | None, last: str | None) -> str:
 
 
 def _login(view: View) -> str:
-    """The login window, and what refuses the log in on the day."""
     never = view["login_until"] == NEVER.isoformat()
     dates = Phrase("never") if never else _span(view["login_from"], view["login_until"])
     shut = view["locked"] or view["state"] in ("deactivated", "archived")

@@ -67,7 +67,6 @@ def _labelled(label: str, text: str) -> list[str]:
 
 
 def _beside(stated: View, other: View) -> Iterator[str]:
-    """Two columns: HR, and one account."""
     posts = zip_longest(stated["assignments"], other["assignments"], fillvalue="")
     rows = [
         ("name", *(f"{side['civilite']} {side['name']}".strip() for side in (stated, other))),

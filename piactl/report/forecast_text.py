@@ -66,7 +66,6 @@ def _ending(right: Row) -> str:
 
 
 def _facts(facts: Row | None) -> str:
-    """`state=active locked=no`, or ""."""
     return " ".join(f"{name}={_fact(value)}" for name, value in (facts or {}).items())
 
 

@@ -173,7 +173,6 @@ def _used(guard: View) -> Bar:
 
 
 def _bar(label: str, number: int, total: int, bad: bool = False) -> Bar:
-    """A bar for the share of a number in a total, at most the whole bar."""
     return Bar(label, min(100, round(100 * number / total)) if total else 100, bad)
 
 
@@ -234,7 +233,6 @@ def _holds(holds: Sequence[View], view: View, *, public: bool) -> Rows:
 
 
 def _feeds(qualities: Sequence[View]) -> Rows:
-    """The outcomes of the rows of each feed, and the columns that differ from the last feeds."""
     rows: Rows = [
         (quality["source"], words, quality[fate])
         for quality in qualities

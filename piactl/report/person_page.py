@@ -79,7 +79,6 @@ def _pairs(row: View) -> str:
 
 
 def _changed(row: View) -> str:
-    """What another program changed of one attribute."""
     before, now = (" ; ".join(row[side]).replace("?", "inconnu") for side in ("ours", "theirs"))
     words = {"avant": before, "maintenant": now, "depuis le": row["since"], "par": in_french(row["by"])}
     return f"{row['attribute']} : " + ", ".join(f"{name} : {text}" for name, text in words.items() if text)

@@ -129,7 +129,6 @@ THIS_PLAN = Phrase("this plan")
 
 
 def _drift(document: Document, most: int) -> Iterator[str]:
-    """What other programs changed, by class; what gives access comes first and is never cut short."""
     drifts = document["drift"]
     for drift_class in dict.fromkeys(drift["drift_class"] for drift in drifts):
         some = [drift for drift in drifts if drift["drift_class"] == drift_class]
@@ -141,7 +140,6 @@ def _drift(document: Document, most: int) -> Iterator[str]:
 
 
 def _totals(document: Document) -> Iterator[str]:
-    """`services: elea +78, livret -83`."""
     for sort, names in sorted(document.get("totals", {}).items(), reverse=True):
         parts = (
             " ".join([shown(name), *(f"{sign}{counts[of]}" for sign, of in _SIGNS if counts[of])])
@@ -178,7 +176,6 @@ _NAMES = {"ends": Phrase("last day")}
 
 
 def _update(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """The fields of an update, old to new."""
     parts = []
     for name in after:
         old, new = before.get(name), after[name]
@@ -195,7 +192,6 @@ def _update(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 
 def _identity(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """The proofs of identity that change; a plan has them masked."""
     parts = []
     if "numen" in after:
         parts.append(Phrase("NUMEN changed") if before.get("numen") else Phrase("first NUMEN"))
@@ -206,7 +202,6 @@ def _identity(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 
 def _group(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """The filter that finds the members of a group, old to new."""
     if not after:
         return translate(Phrase("removed, {members}", members=before["members"] or before["label"]))
     if not before:

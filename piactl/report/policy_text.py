@@ -111,7 +111,6 @@ def _profile_lines(view: View, file: str) -> Iterator[str]:
 
 
 def _entry(name: str, entry: View, text: str) -> str:
-    """A line of a list, with the line of the policy."""
     return f"    {name:<20} {translate_word('line')} {entry['line']:<5} {translate(text)}"
 
 

@@ -33,7 +33,6 @@ def _for_markdown(value: object) -> str:
 
 
 def _environment(*, autoescape: bool, finalize: Callable[..., object]) -> Environment:
-    """The templates of this package; `finalize` makes the text of each value."""
     return Environment(  # nosec B701
         autoescape=autoescape,  # noqa: S701 - off for Markdown alone, which `finalize` escapes
         finalize=finalize,

@@ -62,7 +62,6 @@ def status_text(view: View, timezone: str) -> str:
 
 
 def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The rows with aligned columns, at most _MOST."""
     if not rows:
         return []
     lines = aligned([map(translate, row) for row in rows[:_MOST]]).splitlines()
@@ -170,7 +169,6 @@ def _approvals(answers: Sequence[View], timezone: str) -> Iterator[tuple[str, ..
 
 
 def _refused_feeds(refused: View | None) -> Iterator[tuple[str, str]]:
-    """The feeds that the last run refused."""
     if refused:
         for feed in refused["feeds"]:
             why = ", ".join(feed["why"])
@@ -179,7 +177,6 @@ def _refused_feeds(refused: View | None) -> Iterator[tuple[str, str]]:
 
 
 def _refused(plan: View | None) -> Iterator[tuple[str, str]]:
-    """The plan that the last run made and was not allowed to apply."""
     if plan:
         why = translate(plan["why"]).split("\n", 1)[0]
         file = shlex.quote(plan["file"])

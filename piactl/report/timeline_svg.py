@@ -81,7 +81,6 @@ def timeline_svg(title: str, rows: Sequence[Row], *, as_of: date, first: date, l
 
 
 def _spoken(rows: Sequence[Row]) -> str:
-    """A text description of the rows, for screen readers."""
     sentences = []
     for row in rows:
         spans = joined(f"{_shade(span)} {translate(_days(span))}" for span in row.spans)
@@ -113,7 +112,6 @@ def _one_state_row(rows: Sequence[Row]) -> list[Row]:
 
 
 def _grid(scale: _Scale) -> Iterator[Mapping[str, Any]]:
-    """The lines of months and years, with their labels above."""
     wide = (WIDTH - LEFT - RIGHT) * 30.4 / (scale.last - scale.first + 1)
     years_from = months_from = -100.0
     for day in month_starts(scale.first, scale.last):
@@ -131,7 +129,6 @@ def _grid(scale: _Scale) -> Iterator[Mapping[str, Any]]:
 
 
 def _rows(rows: Sequence[Row], scale: _Scale) -> Iterator[dict[str, Any]]:
-    """The rows with their places and their bars; the first of a group has its name."""
     y, group = TOP - ROW, None
     room = int((LEFT - 34) / _LETTER)
     for row in rows:
@@ -203,7 +200,6 @@ def _today(scale: _Scale, as_of: date) -> dict[str, Any] | None:
 
 
 def _keys(rows: Sequence[Row], y: int) -> Iterator[dict[str, Any]]:
-    """The legend: each look with its place."""
     spans = (span for row in rows if row.group is not RowGroup.STATES for span in row.spans)
     x = 26.0
     for look, words in legend(spans, lambda shade: LOOKS[shade][1], MEANING).items():

@@ -103,7 +103,6 @@ def _cut(text: str, room: int) -> str:
 
 
 def _axis(scale: _Scale, as_of: date, *, ascii_only: bool) -> Iterator[str]:
-    """A line of years, one of months, and one that marks today."""
     years, months = [" "] * scale.columns, [" "] * scale.columns
     for day in month_starts(scale.first, scale.last):
         column = scale.column(day.toordinal())
@@ -130,7 +129,6 @@ def month_starts(first: int, last: int) -> Iterator[date]:
 
 
 def _write(line: list[str], column: int, text: str) -> None:
-    """Writes a word into the line if there is room for it and a blank before it."""
     end = column + len(text)
     if end <= len(line) and all(c == " " for c in line[max(0, column - 1) : end]):
         line[column:end] = text

@@ -427,7 +427,6 @@ def _list_written(run: Run, writes: Sequence[Write]) -> None:
 
 
 def _mark_undone(run: Run, undone: str) -> None:
-    """Writes into the record of an undone run which run undid it."""
     dn = run.places.run(undone)
     entry = run.writer.read(dn, [DATA])
     if entry is not None:

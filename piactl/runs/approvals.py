@@ -223,7 +223,6 @@ def _runs(run: Run) -> list[Record]:
 
 
 def _applied_feeds(runs: Collection[Record]) -> set[str]:
-    """The digests of the feeds that runs applied, and no undo took back."""
     ids = {record["run"]: record for record in runs}
     return {
         feed["digest"]
@@ -303,13 +302,11 @@ def require_approval(
 
 
 def _used(runs: Iterable[Record]) -> dict[str, str]:
-    """The run that used up each approval, by the name of the approval."""
     ended = (record for record in runs if record["status"] not in INTERRUPTED)
     return {name: record["run"] for record in ended for name in record.get("approvals", [])}
 
 
 def _of_other_plans(runs: Iterable[Record], fingerprint: str) -> list[datetime]:
-    """The times at which runs of other plans began."""
     return [
         instant_of(record["started"]) for record in runs if record.get("plan", fingerprint) != fingerprint
     ]

@@ -132,7 +132,6 @@ def _said(settings: Settings, say: Say) -> Iterator[None]:
 
 
 def _begin(settings: Settings) -> None:
-    """Notes where the journal ends for the hooks that are new, so that they get no earlier events."""
     with _locked(settings, patience=1):
         cursors = read_cursors(settings)
         if any(hook.command not in cursors for hook in _hooks(settings)):

@@ -199,7 +199,6 @@ def _check_directory(
 
 
 def _check_accounts(met: Met, accounts: str, lately: Mapping[str, StampedWrite]) -> None:
-    """Raises DirectoryOlder if an entry that this host wrote lately is as before that write."""
     for dn, write in lately.items():
         entry = met.accounts.get(dn)
         if entry is not None and is_older(entry, write):

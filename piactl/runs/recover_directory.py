@@ -184,7 +184,6 @@ def _instant(csn: str) -> str:
 
 
 def _host_of_last(reader: Reader, state: str, unreadable: UnreadableRecords) -> str:
-    """The host of the last run of the directory, "" if it is not known."""
     records = read_records(reader, state, beginning=())
     last = last_in(records, unreadable)
     record = run_in(records, last.run, unreadable) if last is not None and last.run else None
@@ -251,7 +250,6 @@ def _undone(reader: Reader, settings: Settings) -> set[str]:
 
 
 def _feeds_of_plan(settings: Settings, plan: str) -> tuple[Feed, ...]:
-    """The feeds of a plan that this host stored; empty if it has no such plan."""
     if not plan:
         return ()
     file = Path(settings.state_folder) / "plans" / f"{plan[:16]}.json"
@@ -343,7 +341,6 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[Journall
 
 
 def _take_again(run: Run, feed: Feed) -> None:
-    """Lets the source accept a feed once more, whatever its date."""
     dn = run.places.source(feed["source"])
     entry = run.writer.read(dn, [DATA])  # each feed of a source changes its record
     memory = run.unreadable.read(dn, entry.first(DATA), SOURCE) if entry is not None else None

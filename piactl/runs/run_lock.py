@@ -133,7 +133,6 @@ class RunLock:
         self._held = new
 
     def _taking(self, entry: RawEntry | None, data: bytes) -> Write:
-        """The write that makes the lock this run's; `entry` is what is there."""
         own = self._identity.encode()
         if entry is None:
             classes = (RECORD_CLASS.encode(), LOCK_CLASS.encode())
@@ -147,7 +146,6 @@ class RunLock:
         return Write("modify", self._dn, delete=delete, add=add)
 
     def _must(self, result: WriteResult) -> None:
-        """Raises LockHeld if another run was faster."""
         if not self._done(result):
             raise LockHeld(Phrase("another run has just taken the lock; run again when it has ended"))
 
@@ -155,7 +153,6 @@ class RunLock:
         return self._writer.read(self._dn, ["objectClass", DATA, LOCK_WRITER])
 
     def _parsed(self, entry: RawEntry) -> HeldLock:
-        """The lock as stored. Raises LockHeld if it cannot be read."""
         try:
             lock: HeldLock = parsed(self._dn, entry.first(DATA) or b"", read_lock)
         except UnreadableRecord as error:

@@ -180,7 +180,6 @@ def _password(file: Path) -> bytes:
 
 
 def _write_new(file: Path, content: bytes, mode: int) -> None:
-    """Writes a missing file."""
     if not file.exists():
         write_private(file, content, mode=mode)
 
@@ -270,7 +269,6 @@ def _claim(folder: Path) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Locks a sandbox for one command; others wait."""
     with (folder / "slapd" / _BUSY).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

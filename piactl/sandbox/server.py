@@ -294,7 +294,6 @@ def _private_folder(place: Path) -> None:
 
 @contextmanager
 def _reserved_port() -> Iterator[int]:
-    """A port that no other program is given, and on which slapd, which reuses addresses, can listen."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", 0))

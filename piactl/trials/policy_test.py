@@ -165,7 +165,6 @@ def case_problems(case: PolicyCase, policy: Policy, register: Register) -> Itera
 
 
 def _words(reason: Reason, policy: Policy) -> Phrase:
-    """The sentence of a reason, with the line of the policy that decides."""
     text, rule = sentence(reason), f"{policy.file}:{reason.line}"
     return Phrase("{reason} ({rule})", reason=text, rule=rule) if reason.line else text
 

@@ -311,7 +311,6 @@ class Nights:
 
 
 def _change_texts(change: Change) -> list[str]:
-    """The values that a change makes different, by name, as `create login_until=2026-09-25`."""
     before, kind = change.before or {}, change.kind.value
     after = sorted(change.after.items())
     return [f"{kind} {name}={value}" for name, value in after if value != before.get(name)]
@@ -378,7 +377,6 @@ def differences(here: RehearsalFolder, there: RehearsalFolder) -> Iterator[dict[
 def _other_changes(
     here: Mapping[str, bytes], there: Mapping[str, bytes]
 ) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """The changes that only one of two rehearsals has on a night, by uid, each with its night."""
     ours, theirs = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
     for day in sorted({*here, *there}):
         if here.get(day) == there.get(day):
@@ -399,8 +397,6 @@ def _texts_alone(day: str, texts: Sequence[str], other: Sequence[str]) -> list[s
 
 
 def _side_by_side(here: RehearsalFolder, there: RehearsalFolder) -> Iterator[tuple[str, dict[str, RawEntry]]]:
-    """Each name of an entry, with the entry in one directory or in both, which are in the order of names."""
-
     def named(side: str, folder: RehearsalFolder) -> Iterator[tuple[str, str, RawEntry]]:
         return ((entry.dn, side, entry) for entry in folder.saved())
 
@@ -424,7 +420,6 @@ def _alone(entry: RawEntry | None, other: RawEntry | None) -> str | None:
 
 
 def _outcome(night: dict[str, Any]) -> str:
-    """A night in one line."""
     kinds = ", ".join(f"{kind} {number}" for kind, number in night.get("summary", {}).items())
     status = night["status"]
     broken = (

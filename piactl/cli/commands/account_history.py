@@ -137,7 +137,6 @@ def _of_journal(
 
 
 def _uid_of(configuration: Configuration, name: str) -> tuple[str, Exit]:
-    """The uid of the account of this name in the directory, "" if there is none."""
     try:
         with reading(configuration) as reader:
             return find_uid(configuration.accounts(reader), name), Exit.DONE

@@ -77,7 +77,6 @@ def _show_changes(configuration: Configuration, wanted: LineFilter, layout: str)
 
 
 def _some(found: Iterator[JournalledChange]) -> Iterator[JournalledChange] | None:
-    """The changes, None if there are none."""
     first = next(found, None)
     return None if first is None else chain([first], found)
 
@@ -88,7 +87,6 @@ def row_of(change: JournalledChange) -> dict[str, Any]:
 
 
 def _last_run(path: str) -> str:
-    """The run of the latest change. Raises NotFound if there is none."""
     for line in newest_lines(path):
         if line.type == "intent":
             return line.run
@@ -314,7 +312,6 @@ def _verify_file(file: Path) -> int:
 
 @contextmanager
 def _opened(file: str) -> Iterator[IO[bytes]]:
-    """A file that the caller names. Raises PiactlError."""
     refuse_missing(file)
     try:
         with Path(file).open("rb") as opened:

@@ -207,7 +207,6 @@ def _plain(name: str, value: object) -> object:
 
 
 def _plain_item(item: object) -> str:
-    """One feed or one problem of a run."""
     if not isinstance(item, dict):
         return str(item)
     if "why" in item:  # a refused feed

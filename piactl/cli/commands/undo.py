@@ -194,7 +194,6 @@ def _print(result: Mapping[str, Any], output: Form, *, everything: bool) -> None
 
 
 def _finish(undoing: Undoing, result: Mapping[str, Any], output: Form, *, everything: bool) -> int:
-    """Prints the result of the undo and returns the exit code."""
     try:
         _print(result, output, everything=everything)
         if output is not Form.JSON and result["run"]:

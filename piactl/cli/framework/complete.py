@@ -80,7 +80,6 @@ def _joined(words: Sequence[str]) -> tuple[list[str], str]:
 
 
 def _config(words: Sequence[str]) -> tuple[str, list[str] | None]:
-    """The file after --config, and the other words; None while the file itself is being typed."""
     config, rest = "", list(words)
     while rest and rest[0].startswith("-"):
         word = rest.pop(0)
@@ -94,7 +93,6 @@ def _config(words: Sequence[str]) -> tuple[str, list[str] | None]:
 
 
 def _path(words: Sequence[str]) -> tuple[str, list[str]]:
-    """The words of the command, and what comes after them."""
     if words and words[0] in NOUNS and len(words) > 1 and f"{words[0]} {words[1]}" in COMMANDS:
         return f"{words[0]} {words[1]}", list(words[2:])
     if words and (words[0] in COMMANDS or words[0] in NOUNS):
@@ -103,7 +101,6 @@ def _path(words: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _below(path: str) -> list[Suggestion]:
-    """The words that can follow an incomplete command."""
     group = load_command(path)
     suggestions = [(word, translate_word(line)) for word, line in group.commands.summaries.items()]
     return [*suggestions, *_options(group.params)]

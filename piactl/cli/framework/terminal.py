@@ -115,7 +115,6 @@ def confirm(question: str) -> None:
 
 
 def _answer(question: str) -> str:
-    """The line that is typed after a question."""
     with interruptible(), suppress(UnicodeDecodeError):
         print(translate(question), end="", file=sys.stderr, flush=True)
         _wait_for_answer()

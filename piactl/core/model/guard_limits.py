@@ -273,7 +273,6 @@ class WrittenGuards(WrittenKinds):
 
 
 def _over(usual: Mapping[str, Guard], named: Mapping[str, Guard]) -> dict[str, Guard]:
-    """The named guards; what one does not limit is as usual."""
     none = Guard()
     merged = {}
     for kind, guard in named.items():

@@ -120,7 +120,6 @@ def account_facts(account: Account) -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
-    """A day as ISO text, a tuple as a list."""
     if isinstance(value, date):
         return value.isoformat()
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
@@ -236,7 +235,6 @@ class _Maker:
         return self._change(Kind.RENAME, before, after, reason, self.rules.as_of, self._row() or self.behind)
 
     def identity(self) -> list[Change]:
-        """The change of the proofs of who the person is: NUMEN and private address, both masked."""
         current, account = self.current, self.account
         before: dict[str, object] = {}
         after: dict[str, object] = {}
@@ -257,12 +255,10 @@ class _Maker:
         return [self._change(Kind.IDENTITY, before, after, reason, self.rules.as_of, self._row())]
 
     def _row(self) -> Assignment | None:
-        """The assignment whose feed row has the data of the person."""
         person = self.desired.subject.person
         return next(iter(person.assignments), None) if person is not None else None
 
     def right(self, kind: Kind, right: Right) -> Change:
-        """The grant or the revocation of a right."""
         why = right_reason(
             self.desired.career, right, self.rules.as_of, self.rules.policy, self.account.state, self.because
         )

@@ -344,7 +344,6 @@ def order_refusals(
 
 
 def _days_of(basis: DeltaBasis, weekdays: Collection[str]) -> int:
-    """How many of the days after the basis, up to the day of the delta, are among the weekdays."""
     first = basis.day.toordinal() + 1
     days = range(first, first + basis.days)
     return sum(WEEKDAYS[date.fromordinal(day).weekday()] in weekdays for day in days)
@@ -604,7 +603,6 @@ def _apart(now: int, before: float, rows: int, limits: SourceLimits) -> bool:
 
 
 def _exceeds(number: float, most: float, floor: int) -> bool:
-    """Whether a number is above `most`, its share, and at least its floor."""
     return number >= max(floor, 1) and number > most
 
 

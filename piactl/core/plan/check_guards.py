@@ -419,7 +419,6 @@ class Tally:
         yield from self._in_window(census, losses, as_of, policy.window)
 
     def _counted(self, census: Census, sources: Mapping[str, int]) -> Iterator[_Counted]:
-        """The accounts with each kind of change or difference, in total and by scope."""
         for kind, count in sorted(self._overall.items(), key=_first):
             total = self._accounts.get(kind, count.accounts)
             yield kind, "", ALL, census.total, count, total
@@ -429,7 +428,6 @@ class Tally:
             yield kind, sort, scope, scopes[sort].get(scope, 0), count, total
 
     def _growth(self, census: Census) -> Iterator[_Counted]:
-        """The growth of each profile and service."""
         for (sort, name), count in sorted(self._grown.items()):
             of = census.of(sort, name)
             if of is not None:
@@ -462,7 +460,6 @@ _WITH_SERVICES = frozenset(
 
 
 def _limited(counted: Iterable[_Counted], guards: Mapping[str, tuple[str, Guard]]) -> Iterator[_Limited]:
-    """The counts for which a guard has a limit."""
     for kind, sort, scope, of, count, total in counted:
         name, guard = guards.get(kind, (kind, Guard()))
         limit = guard.overall if kind in GROWTH.values() else guard.limit(sort)
@@ -510,7 +507,6 @@ class _Count:
 
 
 def _first(counted: tuple[object, _Count]) -> Place:
-    """The place of the first account that was counted."""
     return counted[1].places[0]
 
 

@@ -65,26 +65,22 @@ def contradicted(
 
 
 def _posts(assignments: Sequence[Assignment], policy: Policy, register: Register) -> list[Post]:
-    """The posts of HR, cut where HR ends all assignments."""
     rows = [a for a in assignments if a.source != MANUAL]
     return posts_of(rows, endings_of(rows, policy, register), policy, register)
 
 
 def _added(override: Override, assignments: Sequence[Assignment]) -> Assignment | None:
-    """The assignment of an ADD."""
     key = (override.uai, override.function, override.start)
     mine = (a for a in assignments if a.source == MANUAL and a.key == key)
     return next(mine, None) if override.kind is OverrideKind.ADD else None
 
 
 def _is_ended(override: Override, assignments: Sequence[Assignment]) -> bool:
-    """Whether HR itself ends the assignment that this END ends."""
     rows, last = override.ended(assignments), ordinal(override.day)
     return bool(rows) and all(ordinal(row.end) <= last for row in rows)
 
 
 def _outlasts(post: Post, override: Override, assignments: Sequence[Assignment]) -> bool:
-    """Whether this END or CLOSE ends a post before HR does."""
     if override.day is None:
         return False
     if override.kind is OverrideKind.END:

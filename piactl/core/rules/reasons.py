@@ -270,7 +270,6 @@ def state_reason(
 
 
 def _ended_reason(career: Career, as_of: date, policy: Policy, register: Register) -> Reason:
-    """Why the account is in grace, deactivated or archived."""
     segment = career.segment_on(as_of)
     in_grace = segment.state is State.GRACE
     last, ending = last_post(career, as_of), career.ending_before(as_of)
@@ -358,7 +357,6 @@ def _by_post(
 
 
 def _own_rules(service: Service) -> tuple[Rule, ...]:
-    """The rule of a service, and the rule of its condition if it has one."""
     own = Rule(f"services.{service.name}", service.line)
     return (own, Rule(f"{own.key}.when", service.when.line)) if service.when.conditions else (own,)
 

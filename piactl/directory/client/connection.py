@@ -327,7 +327,6 @@ def _connection(
     *,
     read_only: bool,
 ) -> SilentConnection:
-    """A connection that is not open yet. Raises Unusable for a URI that is not the address of a server."""
     try:
         return SilentConnection(_address(uri), settings, identity, secret, deadline, read_only=read_only)
     except (ValueError, LDAPException) as error:
@@ -337,7 +336,6 @@ def _connection(
 
 
 def _establish(connection: SilentConnection, settings: DirectorySettings) -> None:
-    """Connects, with TLS if configured. Raises a transport error, or Unusable."""
     try:
         connection.open(read_server_info=False)
     except LDAPException:
@@ -358,7 +356,6 @@ def _establish(connection: SilentConnection, settings: DirectorySettings) -> Non
 
 
 def _check_bound(result: Result, identity: Identity) -> None:
-    """Raises Unusable if the bind was refused."""
     if result.code == 0:
         return
     name = "EXTERNAL" if identity.external else identity.dn

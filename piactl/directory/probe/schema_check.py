@@ -133,6 +133,5 @@ def _other(name: str, shipped: Subschema, schema: Subschema) -> list[str]:
 
 
 def _shipped() -> Subschema:
-    """piactl's own attributes as they are shipped."""
     text = (schemas_folder() / "ldap" / "piactl.schema").read_text(encoding="utf-8")
     return Subschema(_DEFINITION.findall(text))

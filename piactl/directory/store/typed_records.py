@@ -90,7 +90,6 @@ _Read = Callable[[Any, str], Any]
 
 @cache
 def _reader(hint: Any) -> _Read:
-    """What reads values of a type. It is made once: a record can have an entry for each account."""
     origin, arguments = get_origin(hint) or hint, get_args(hint)
     if origin in (Union, types.UnionType):
         inner = _reader(next(one for one in arguments if one is not type(None)))
@@ -214,7 +213,6 @@ _WORDS: Mapping[type, str] = {
 
 @cache
 def _fields(form: Any) -> dict[str, tuple[Field[Any], Any]]:
-    """The fields of a class that are written, each with its type."""
     hints, layout = get_type_hints(form), LAYOUTS.get(form)
     only = layout.only if isinstance(layout, Layout) else ()
     return {one.name: (one, hints[one.name]) for one in fields(form) if not only or one.name in only}

@@ -108,7 +108,6 @@ def _fault(
     encoding: Encoding,
     classes: frozenset[str],
 ) -> str:
-    """Why the entry itself cannot be adopted, "" if it can."""
     structural = raw.text(_STRUCTURAL)
     if structural.lower() != _PERSON.lower() and _PERSON.lower() not in classes:
         return Phrase(

@@ -135,7 +135,6 @@ class Window:
 
 @lru_cache(maxsize=64)
 def _upwards(name: str) -> frozenset[str]:
-    """A name and those of all entries above it."""
     parts = name.split(",")
     return frozenset(",".join(parts[index:]) for index in range(len(parts)))
 
@@ -194,7 +193,6 @@ class PipelinedWriter(DirectoryReader):
             raise queue.error
 
     def _fill(self, window: Window, queue: WriteQueue) -> bool:
-        """Fills the window; False when no write is in flight any more."""
         piece = min(PIECE, self._in_flight)
         while not window.unsettled and len(window.sent) <= self._in_flight - piece:
             batch = self._next_batch(window, queue, piece)
@@ -208,7 +206,6 @@ class PipelinedWriter(DirectoryReader):
         return bool(window.sent)
 
     def _next_batch(self, window: Window, queue: WriteQueue, limit: int) -> list[InFlightWrite]:
-        """The next writes to send, at most `limit`."""
         batch: list[InFlightWrite] = []
         while len(batch) < limit and (write := queue.first()) is not None:
             sent = window.add(write)
@@ -219,7 +216,6 @@ class PipelinedWriter(DirectoryReader):
         return batch
 
     def _send(self, window: Window, batch: Sequence[InFlightWrite]) -> None:
-        """Sends writes. Raises DirectoryUnreachable if no connection can be made."""
         if not batch:
             return
         if not window.waiting:
@@ -248,7 +244,6 @@ class PipelinedWriter(DirectoryReader):
             window.broken(lost)
 
     def _drain(self, window: Window) -> None:
-        """Waits until no write is in flight."""
         while window.waiting:
             self._receive(window)
 
@@ -383,7 +378,6 @@ class PipelinedWriter(DirectoryReader):
             pause = min(2 * pause, 2.0)
 
     def _read_back(self, write: Write, lost: ConnectionLost) -> RawEntry | None:
-        """The current entry, read on a new connection. Raises ReplyLost if it cannot be read."""
         deadline = Deadline(self._link.session.operation_timeout)
         error: Exception = lost
         for pause in _PAUSES:

@@ -50,7 +50,6 @@ class _PeopleFile:
             self.descriptor = os.dup(stream.fileno())
 
     def opened(self, mode: str) -> IO[bytes]:
-        """The file, from its beginning; for one reader at a time."""
         os.lseek(self.descriptor, 0, os.SEEK_SET)
         return os.fdopen(os.dup(self.descriptor), mode)
 

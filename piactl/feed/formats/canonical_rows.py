@@ -86,7 +86,6 @@ class RowWriter:
 
 
 def _cell(text: str) -> str:
-    """A cell, quoted if necessary. A line break becomes a blank, because no record spans lines."""
     text = " ".join(text.split()) if not text.isprintable() else text
     return '"' + text.replace('"', '""') + '"' if ";" in text or '"' in text else text
 

@@ -188,7 +188,6 @@ def _sha256(path: Path) -> str:
 
 
 def _opened(path: Path) -> BufferedReader:
-    """An open file. Raises OSError, or PiactlError for a file of piactl itself."""
     # without O_NONBLOCK, opening a named pipe would wait for ever
     stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     refuse_own_file(str(path), stream.fileno())
@@ -213,7 +212,6 @@ def open_set(
 
 
 def _agreeing(path: Path, files: dict[str, Opener]) -> dict[str, Opener]:
-    """The files, without the .md5 files. Raises FeedRefused if a digest does not agree."""
     others = {name: opener for name, opener in files.items() if not is_md5(name)}
     set_file: dict[str, Opener] = {} if path.is_dir() else {path.name: partial(_opened, path)}
     every = {**set_file, **others}

@@ -309,7 +309,6 @@ class _Set:
         return DeltaBasis(base.digest, base.day, (day - base.day).days), frozenset(gone)
 
     def _put(self, record: Record) -> None:
-        """Writes a person: the record for later deltas, and the rows."""
         self.writer.record(record)
         key = first_of(record.values, self.form.key) or record.id
         rows = [*self._rows(key if key == record.id or not record.id else "", record.values)]
@@ -426,7 +425,6 @@ def _parts(text: str) -> list[str]:
 
 
 def _day(text: str) -> date | None:
-    """The date in a text, without the time that may follow it."""
     for style in _DATES if text.isascii() else ():
         try:
             return datetime.strptime(text.strip()[:10], style).date()  # noqa: DTZ007 - a civil day has no zone
