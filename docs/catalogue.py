@@ -43,7 +43,7 @@ _KEYWORDS: Mapping[str, tuple[int, ...]] = {
 def sentences() -> Catalog:
     """The sentences of the code, without translations."""
     found = Catalog(fuzzy=False)
-    for path in PACKAGE.rglob("*.py"):
+    for path in (*PACKAGE.rglob("*.py"), Path(__file__).with_name("translated_words.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if message := isinstance(node, ast.Call) and _message(node):
                 found.add(message)

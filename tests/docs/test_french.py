@@ -15,7 +15,6 @@ import jinja2
 import pytest
 
 import piactl
-from piactl.report.translated_words import WORDS
 
 HERE = Path(piactl.__file__).parent
 
@@ -126,9 +125,9 @@ def test_every_sentence_is_a_phrase(path: Path) -> None:
     assert [f"{line}: {text}" for line, text in literals(path) if text not in NO_SENTENCES] == []
 
 
-def _script() -> ModuleType:
-    """docs/catalogue.py as a module."""
-    place = importlib.util.spec_from_file_location("docs_catalogue", HERE.parent / "docs" / "catalogue.py")
+def _script(name: str) -> ModuleType:
+    """A script of docs as a module."""
+    place = importlib.util.spec_from_file_location(f"docs_{name}", HERE.parent / "docs" / f"{name}.py")
     assert place is not None
     assert place.loader is not None
     module = importlib.util.module_from_spec(place)
@@ -136,7 +135,8 @@ def _script() -> ModuleType:
     return module
 
 
-catalogue = _script()
+catalogue = _script("catalogue")
+WORDS = _script("translated_words").WORDS
 FRENCH = {message.id: message for message in catalogue.french() if message.id}
 
 
