@@ -35,7 +35,7 @@ from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.attribute_scans import read_nearby
 from piactl.directory.store.find_drift import read_foreign_devices
 from piactl.directory.store.record_entries import Records, UnreadableRecords, read_records
-from piactl.directory.store.state_records import cases_in, drift_in, last_in, vanished_in
+from piactl.directory.store.state_records import VANISHED, cases_in, drift_in, last_in
 from piactl.errors import NotFound, PiactlError
 from piactl.phrase import Phrase, joined
 from piactl.planning.account_index import ManagedAccounts
@@ -89,7 +89,7 @@ class AccountStore:
     @cached_property
     def vanished(self) -> Mapping[str, Vanished]:
         """The accounts whose entry is gone, by uid, as the last run noted them."""
-        return vanished_in(self.records, self.unreadable)
+        return self.records.value(self.records.places.vanished, VANISHED, self.unreadable) or {}
 
     @cached_property
     def listed(self) -> Mapping[str, Listed]:

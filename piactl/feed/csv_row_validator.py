@@ -25,7 +25,7 @@ from piactl.feed.header import (
     text_fault,
     unquote_cells,
 )
-from piactl.feed.value_checks import Check, Fault, column_checks, is_matricule
+from piactl.feed.value_checks import Check, Fault, check_matricule, column_checks
 from piactl.phrase import Phrase
 
 Row = list[Any]
@@ -343,7 +343,9 @@ class RowValidator:
     def _guess(self, fields: Sequence[str]) -> str | None:
         place = self.layout.places.get("matricule", -1)
         guess = fields[place].strip(BLANKS + '"') if 0 <= place < len(fields) else ""
-        return qualified(self._namespace, guess) if guess != "X" and is_matricule(guess) else None
+        return (
+            qualified(self._namespace, guess) if guess != "X" and check_matricule(guess)[1] is None else None
+        )
 
 
 def without_end(raw: bytes) -> bytes:

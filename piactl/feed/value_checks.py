@@ -49,11 +49,6 @@ UNKNOWN, DOUBLED, DOUBLED_IN_FILE = "!structure-unknown", "!person-doubled", "!d
 """Begin a cell `!FAULT VALUE`: the format of a set found this fault in its place."""
 
 
-def is_matricule(text: str) -> bool:
-    """Whether the text can be a matricule. A NUMEN cannot: it is a secret, not a key."""
-    return check_matricule(text)[1] is None
-
-
 def check_matricule(text: str) -> Checked:
     """The matricule as text, because leading zeros count."""
     if _MATRICULE.fullmatch(text) is None or text.lower() in _NO_MATRICULES:

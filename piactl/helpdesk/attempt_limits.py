@@ -24,7 +24,6 @@ from piactl.core.plan.change import OPERATIONS
 from piactl.core.plan.check_guards import Refusal, operation_refusals
 from piactl.directory.dn import child
 from piactl.directory.interfaces import Outcome, RawEntry, Reader, Writer, write_one
-from piactl.directory.store.password_state import policy_exists
 from piactl.directory.store.record_entries import (
     ATTEMPTS,
     DATA,
@@ -199,7 +198,9 @@ def begin_attempt(checks: IdentityChecks, uid: str, now: datetime, *answers: Pro
     check is made uncounted.
     """
     policy = checks.passwords.policy
-    require_default_policy(policy, there=not policy or policy_exists(checks.writer, policy))
+    require_default_policy(
+        policy, there=not policy or checks.writer.read(policy, ["objectClass"]) is not None
+    )
     limit = checks.passwords.failures_per_hour
 
     def one_more(attempts: Attempts) -> Attempts:

@@ -134,12 +134,6 @@ def plan_document(plan: ReadyPlan) -> dict[str, Any]:
     return {"version": VERSION, **to_json(plan)}
 
 
-def plan_facts(plan: Plan) -> dict[str, Any]:
-    """A plan as JSON values, without what carries it out; its `changes` are rows if it has rows."""
-    facts: dict[str, Any] = to_json(plan)
-    return facts
-
-
 def fingerprint(document: Mapping[str, Any]) -> str:
     """SHA-256 over the canonical JSON of the plan, without the seals and without the person who made it."""
     digest = hashlib.sha256()

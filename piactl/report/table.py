@@ -55,7 +55,7 @@ def rendered(
     elif layout == "csv":
         yield _csv_line(columns)
         for row in rows:
-            yield _csv_line([_cell_of_csv(cell(row.get(name))) for name in columns])
+            yield _csv_line([shown(neutral(cell(row.get(name))), "\t\n") for name in columns])
     elif layout == "xlsx":
         cells = ([_value_of_cell(_said(row, name)) for name in columns] for row in rows)
         yield workbook_of(chain([[*map(translate_word, columns)]], cells)).decode("latin-1")
@@ -93,10 +93,6 @@ def numbers(counts: Mapping[str, int]) -> str:
 def _value_of_cell(value: Any) -> str | float:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return value if number else shown(cell(value), "\n")
-
-
-def _cell_of_csv(text: str) -> str:
-    return shown(neutral(text), "\t\n")
 
 
 def _csv_line(cells: Sequence[str]) -> str:

@@ -116,7 +116,7 @@ def hooks_called(command: CommandRun, unstored: Sequence[Promise]) -> Iterator[N
         if settings.change_hooks:
             with _said(settings, say):
                 _empty(settings, say)
-        if settings.proof_hook and (unstored or notices_wait(settings)):
+        if settings.proof_hook and (unstored or any(_folder(settings).glob("*.json"))):
             _tell_owners(command, unstored)
 
 
@@ -422,8 +422,3 @@ def _told(settings: Settings, accounts: Sequence[Mapping[str, Any]]) -> str:
     message = {"event": "proof-changed", "accounts": sorted(accounts, key=itemgetter("when"))}
     text = json.dumps(message, ensure_ascii=False) + "\n"
     return called(settings.proof_hook, text, settings.hook_seconds)
-
-
-def notices_wait(settings: Settings) -> bool:
-    """Whether notices wait for the next run of this host."""
-    return any(_folder(settings).glob("*.json"))

@@ -40,13 +40,13 @@ from piactl.config.strict_yaml import STDIN
 from piactl.core.plan.check_guards import no_own_guards
 from piactl.core.plan.plan import Plan
 from piactl.core.text import condition
+from piactl.directory.store.typed_records import to_json
 from piactl.errors import Exit
 from piactl.host.private_files import refuse_input, refuse_missing
 from piactl.phrase import Phrase, counted, joined
 from piactl.planning.load_feeds import scan_feeds
 from piactl.planning.merge_feeds import Accepted
 from piactl.planning.night_db import NightDb
-from piactl.planning.signed_plan_file import plan_facts
 from piactl.report.establishment_names import with_names
 from piactl.report.plan_text import difference_text
 from piactl.report.policy_text import profile_text, service_text
@@ -219,7 +219,7 @@ def diff(
 
 
 def _show(plan: Plan, old: str, new: str, output: Form | None, *, everything: bool) -> None:
-    facts = {"old": old, "new": new, **plan_facts(plan)}
+    facts = {"old": old, "new": new, **to_json(plan)}
     if output is Form.JSON:
         put_json({**facts, "changes": [*facts["changes"]]}, 1)  # of very many people they are on disk
     else:

@@ -68,7 +68,11 @@ def list_(
     layout = layout_or_default(output)
     if layout not in _OBJECTS:
         rows = [
-            {**row, "outcomes": _plain("outcomes", row["outcomes"]), "note": _one_line(row["note"])}
+            {
+                **row,
+                "outcomes": _plain("outcomes", row["outcomes"]),
+                "note": re.sub(r";?\n *", "; ", row["note"]),
+            }
             for row in rows
         ]
     show_rows(rows[:most] if most else rows, chosen, layout, only=bool(columns))
@@ -175,10 +179,6 @@ def _next(record: Mapping[str, Any]) -> str:
         return typed_again((*(f"--accept-feed {digest}" for digest in digests), REASON), words[1:])
     file = Path(settings.kept_plan(record["plan"])) if record.get("plan") else None
     return f"piactl plan show {shlex.quote(str(file))}" if file is not None and file.is_file() else ""
-
-
-def _one_line(note: str) -> str:
-    return re.sub(r";?\n *", "; ", note) if "\n" in note else note
 
 
 def _to_the_second(instant: str) -> str:

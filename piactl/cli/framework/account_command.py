@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -29,7 +29,6 @@ from piactl.core.acts import Act, Author
 from piactl.core.model.keyed_digests import masked, read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
-from piactl.core.plan.write import Write
 from piactl.directory.interfaces import Reader, Writer
 from piactl.directory.same_on_servers import not_arrived
 from piactl.directory.store.typed_records import to_json
@@ -224,7 +223,12 @@ class AccountCommand:
                     else:
                         result = deliver(writer, batch, self.run(), stop, delivery)
                 if everywhere:
-                    result.lagging = self._not_arrived(made_writes(batch, result))
+                    result.lagging = not_arrived(
+                        self.configuration.settings.directory,
+                        self.manner.identity,
+                        identity_password,
+                        made_writes(batch, result),
+                    )
                 return batch, result
             except PiactlError as error:
                 return batch, BatchResult(refused=error)
@@ -242,10 +246,6 @@ class AccountCommand:
 
     def writing(self) -> AbstractContextManager[Writer]:
         return writing(self.configuration, self.manner.identity)
-
-    def _not_arrived(self, expected: Mapping[str, Sequence[Write]]) -> Sequence[str]:
-        directory = self.configuration.settings.directory
-        return not_arrived(directory, self.manner.identity, identity_password, expected)
 
     def confirm(self, batch: Batch) -> None:
         results = results_of(batch, BatchResult(planned=True), self.order.as_of)

@@ -435,12 +435,6 @@ class PasswordSettings:
         tuple[_PolicyDn, ...], UNIQUE, 'a list of distinguished names, such as ["cn=strict,ou=policies,c=fr"]'
     ] = ()
 
-    @property
-    def known_policies(self) -> frozenset[str]:
-        """The DNs of all policies that an account may be under."""
-        named = {self.policy, self.activation_policy, self.protected_policy, *self.other_policies}
-        return frozenset(named - {""})
-
 
 @dataclass(frozen=True, slots=True)
 class MatchingSettings:

@@ -168,7 +168,9 @@ def _released(policy: str) -> str:
 
 
 def _foreign(passwords: PasswordSettings) -> str:
-    named = (filters.equals(POLICY, dn) for dn in sorted(passwords.known_policies))
+    known = {passwords.policy, passwords.activation_policy, passwords.protected_policy}
+    dns = sorted({*known, *passwords.other_policies} - {""})
+    named = (filters.equals(POLICY, dn) for dn in dns)
     return filters.all_of(filters.present(POLICY), filters.none_of(*named))
 
 
@@ -278,11 +280,6 @@ def policy_weaknesses(reader: Reader, policy: str) -> tuple[list[str], list[str]
         Phrase("pwdMaxFailure is set: wrong passwords of anybody block an account until the help desk acts")
     ]
     return reuse if kept else [], [] if unblocked else block
-
-
-def policy_exists(reader: Reader, policy: str) -> bool:
-    """Whether the entry exists and is visible."""
-    return reader.read(policy, ["objectClass"]) is not None
 
 
 def read_minimum(reader: Reader, policy: str) -> int | None:

@@ -229,11 +229,6 @@ def drift_in(records: Records) -> Mapping[str, Mapping[str, date]]:
     return records.value(records.places.drift, DRIFT, UnreadableRecords()) or {}
 
 
-def vanished_in(records: Records, unreadable: UnreadableRecords) -> Mapping[str, Vanished]:
-    """The accounts whose entry is gone, by uid, as the last run noted them."""
-    return records.value(records.places.vanished, VANISHED, unreadable) or {}
-
-
 def last_in(records: Records, unreadable: UnreadableRecords) -> LastRun | None:
     """The last run in its record; None before the first, `lost` if the record cannot be read."""
     place = records.places.last_run

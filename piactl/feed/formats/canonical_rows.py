@@ -62,10 +62,6 @@ class RowWriter:
         """Adds a person as later deltas need them."""
         self._records.write(json.dumps(person, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
 
-    def end_set(self, structures: Mapping[str, str], basis: DeltaBasis | None, gone: frozenset[str]) -> None:
-        """Adds what later deltas need besides the people."""
-        self.structures, self.basis, self.gone = structures, basis, gone
-
     def write(self, cells: tuple[str, ...], file: str, line: int) -> None:
         """Adds a row, in the order of the columns. It comes from this line of this file."""
         if not self.files or self.files[-1] != file:

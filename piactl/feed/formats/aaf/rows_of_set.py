@@ -82,7 +82,7 @@ class _Set:
             basis, gone = self._write_over(base, self.changes)
         if self.form.declares or any(_OF_ONE.search(name) for name in (self.name, self.files.path.name)):
             self.writer.uais = frozenset(self.uais.values())
-        self.writer.end_set(self.uais, basis, gone)
+        self.writer.structures, self.writer.basis, self.writer.gone = self.uais, basis, gone
 
     def _pieces(self) -> tuple[list[str], list[str], list[str]]:
         """The files with structures, those with people and those with params, each in order."""
