@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 from piactl.core.model.establishment import Register
-from piactl.core.plan.feed_counts import FATES, FAULTS, FeedCounts, worst
+from piactl.core.plan.plan import FATES, FAULTS, FeedCounts, worst
 from piactl.core.plan.state_between_runs import RunStatus
 from piactl.directory.interfaces import Reader
 from piactl.directory.store.record_entries import UnreadableRecords

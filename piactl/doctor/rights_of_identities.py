@@ -40,7 +40,7 @@ from piactl.directory.store.state_records import LAST_RUN
 from piactl.doctor.facts import UPGRADE_PAGE, CheckResult, error, fine, skipped, warning, worst
 from piactl.doctor.servers import UNPROTECTED, Server
 from piactl.errors import PiactlError
-from piactl.host.processes import process_began, this_place
+from piactl.host.caller import process_began, this_place
 from piactl.host.secret_files import identity_password
 from piactl.phrase import Phrase, counted, joined
 from piactl.runs.known_server import written_elsewhere

@@ -30,6 +30,7 @@ from piactl.directory.store.record_entries import (
     REQUESTS,
     Places,
     Record,
+    SealedRecords,
     UnreadableRecord,
     UnreadableRecords,
     cn_of,
@@ -39,7 +40,6 @@ from piactl.directory.store.record_entries import (
     set_record,
     stored,
 )
-from piactl.directory.store.sealed_records import SealedRecords
 from piactl.directory.store.typed_records import LAYOUTS, Form, Layout, to_json
 from piactl.edits.account_store import AccountStore, find_entry
 from piactl.edits.carry_out_batch import Batch, PreparedAccount, prepare_each

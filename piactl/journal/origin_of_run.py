@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from piactl.host.caller import caller, login_record, this_user
-from piactl.host.processes import read_process
+from piactl.host.caller import caller, login_record, read_process, this_user
 from piactl.journal.unusable import UnknownOperator
 from piactl.phrase import Phrase
 

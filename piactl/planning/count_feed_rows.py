@@ -13,8 +13,7 @@ from piactl.core.model.person import Assignment
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.change import NewPost
 from piactl.core.plan.check_feed_limits import LEADING_ZEROS, ROW, SAMPLE, FeedFacts, column_warnings
-from piactl.core.plan.feed_counts import EXPECTED, PLACES, FeedCounts, Place, worst
-from piactl.core.plan.plan import Rejection
+from piactl.core.plan.plan import EXPECTED, PLACES, FeedCounts, Place, Rejection, worst
 from piactl.core.plan.state_between_runs import SourceMemory
 from piactl.feed.feed_result import Feed, first_faults
 from piactl.planning.merge_feeds import SourcedFeed

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from piactl.core.plan.check_guards import broken_words, guard_words, scope_words
-from piactl.core.plan.feed_counts import FATES
+from piactl.core.plan.plan import FATES
 from piactl.core.plan.state_between_runs import RunStatus
 from piactl.core.text import instant_words
 from piactl.phrase import Phrase, counted, joined

@@ -38,6 +38,7 @@ from piactl.directory.store.record_entries import (
     AUTHORS,
     Record,
     Records,
+    SealedRecords,
     UnreadableRecord,
     UnreadableRecords,
     instant_of,
@@ -45,7 +46,6 @@ from piactl.directory.store.record_entries import (
     set_record,
 )
 from piactl.directory.store.run_records import is_undone, read_runs
-from piactl.directory.store.sealed_records import SealedRecords
 from piactl.directory.store.state_records import last_in
 from piactl.directory.store.typed_records import LAYOUTS, Form, Layout
 from piactl.errors import REASON, PiactlError, UnsafePlan

@@ -39,7 +39,7 @@ from piactl.errors import (
     StalePlan,
     UnsafePlan,
 )
-from piactl.host.processes import process_began, this_place
+from piactl.host.caller import process_began, this_place
 from piactl.journal import Order
 from piactl.journal.end_of_journal import has_run
 from piactl.phrase import Phrase, first_line

@@ -33,8 +33,8 @@ from piactl.directory.store.record_entries import (
 )
 from piactl.directory.store.typed_records import LAYOUTS, Layout, reader_of, to_json
 from piactl.errors import DirectoryRefused, LockHeld, LockLost, PiactlError, RecordChanged, StalePlan
+from piactl.host.caller import is_alive
 from piactl.host.private_files import lock_file
-from piactl.host.processes import is_alive
 from piactl.phrase import Phrase, joined
 from piactl.runs.server_clock import Stamp, check_server_clock, last_stamp, stamped_write
 

@@ -14,7 +14,7 @@ from piactl.directory.store.record_entries import DATA, RUNS, Record, Unreadable
 from piactl.directory.store.run_records import MARK, put_run_record, read_run, read_runs
 from piactl.directory.store.state_records import LAST_RUN
 from piactl.directory.store.typed_records import to_json
-from piactl.host.processes import is_alive, this_place
+from piactl.host.caller import is_alive, this_place
 from piactl.journal import repeated
 from piactl.phrase import Phrase, counted
 from piactl.runs.run import Run

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from piactl.core.text import read_json
 from piactl.errors import SandboxUnavailable
+from piactl.host.caller import is_alive, process_began, this_boot
 from piactl.host.private_files import write_private
-from piactl.host.processes import is_alive, process_began, this_boot
 from piactl.phrase import Phrase
 from piactl.sandbox.folder import (
     checked_sandbox,

@@ -20,7 +20,7 @@ from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.interfaces import Writer
 from piactl.directory.open import open_writer
 from piactl.errors import LockLost
-from piactl.host import processes
+from piactl.host import caller
 from piactl.host.secret_files import identity_password
 from piactl.planning import collect_evaluations as planning
 from piactl.planning import evaluate
@@ -114,22 +114,22 @@ def test_a_plan_that_takes_long_renews_the_lock_meanwhile(
 
 
 def test_a_process_that_proc_hides_counts_as_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    began = processes.process_began(1)
-    assert processes.is_alive(1, began)
-    assert not processes.is_alive(1, began + 1)
-    monkeypatch.setattr(processes, "read_process", lambda _pid: None)
-    assert processes.is_alive(1, began)
-    assert Path("/proc/self/ns/pid").readlink().name in processes.this_place()
+    began = caller.process_began(1)
+    assert caller.is_alive(1, began)
+    assert not caller.is_alive(1, began + 1)
+    monkeypatch.setattr(caller, "read_process", lambda _pid: None)
+    assert caller.is_alive(1, began)
+    assert Path("/proc/self/ns/pid").readlink().name in caller.this_place()
 
 
 def test_a_process_that_has_ended_does_not_count_as_alive() -> None:
     with subprocess.Popen(["sleep", "60"]) as process:
-        began = processes.process_began(process.pid)
-        assert processes.is_alive(process.pid, began)
+        began = caller.process_began(process.pid)
+        assert caller.is_alive(process.pid, began)
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # only its exit code is left
-        assert not processes.is_alive(process.pid, began)
-    assert not processes.is_alive(process.pid, began)
+        assert not caller.is_alive(process.pid, began)
+    assert not caller.is_alive(process.pid, began)
 
 
 # Records

@@ -39,7 +39,7 @@ from piactl.cli.framework.output import (
 )
 from piactl.cli.framework.writing_command import new_order, run_of
 from piactl.clock import utc_now
-from piactl.core.plan.feed_counts import FATES
+from piactl.core.plan.plan import FATES
 from piactl.core.plan.state_between_runs import RunStatus
 from piactl.directory.store.run_records import find_run, read_runs
 from piactl.errors import REASON, Exit, UsageError

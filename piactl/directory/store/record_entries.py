@@ -1,22 +1,27 @@
-"""Records as entries of LDAP: their names below the state entry, how they are searched, read and written.
+"""Records as entries of LDAP: their names below the state entry, how they are searched, read and written. A
+record is stored as canonical JSON, so that equal records have equal bytes.
 
-A record is stored as canonical JSON, so that equal records have equal bytes.
+What one person says to another, an approval of a plan or a request of the help desk, is a record that an
+identity may add and nobody may change, sealed under the keys of piactl.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
 
+from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.plan.write import Write
 from piactl.core.text import read_json
 from piactl.directory import filters
 from piactl.directory.client.result_codes import NO_SUCH_OBJECT
 from piactl.directory.dn import child, normal_dn, parted, under
 from piactl.directory.interfaces import Changeable, Outcome, RawEntry, Reader, Writer, WriteResult, write_one
-from piactl.directory.store.typed_records import Misshapen, from_json
+from piactl.directory.store.typed_records import Misshapen, from_json, to_json
 from piactl.errors import DirectoryRefused, Exit, PiactlError, RecordChanged
 from piactl.phrase import Phrase
 
@@ -394,3 +399,55 @@ def unwritten(dn: str, result: WriteResult) -> PiactlError:
     return error(
         Phrase("{dn}: piactl's own record cannot be written: {message}", dn=dn, message=result.message)
     )
+
+
+class Said(Protocol):
+    """A statement in a record of that name, made at an instant."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def at(self) -> datetime: ...
+
+
+S = TypeVar("S", bound=Said)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRecords(Generic[S]):
+    """The records of statements of one type. `purpose` is that of their seals, `name_key` the key of their
+    name in JSON, which is the name of the record and not in it."""
+
+    type: type[S]
+    purpose: str
+    name_key: str
+    keys: DigestKeys
+
+    def read_all(self, entries: Iterable[RawEntry], unreadable: UnreadableRecords) -> list[S]:
+        """The statements that count, the oldest first; other records are added to `unreadable`."""
+        read = (
+            unreadable.read(entry.dn, entry.first(DATA), partial(self._read, cn_of(entry)))
+            for entry in entries
+        )
+        return sorted(filter(None, read), key=lambda statement: (statement.at, statement.name))
+
+    def read(self, dn: str, name: str, data: bytes | None) -> S:
+        """The statement in a record. Raises UnreadableRecord."""
+        return parsed(dn, data, partial(self._read, name))
+
+    def write(self, folder: str, statement: S) -> Write:
+        """The write of a record; it fails if there is one of that name."""
+        record = to_json(statement)
+        del record[self.name_key]
+        seal = self.keys.digest(self.purpose, _sealed(statement))
+        return new_record(child(folder, "cn", statement.name), {**record, "seal": seal})
+
+    def _read(self, name: str, record: Record) -> S:
+        statement: S = from_json(self.type, {**record, self.name_key: name})
+        if not self.keys.matches(text_of(record, "seal"), self.purpose, _sealed(statement)):
+            raise Misshapen(Phrase("its seal is not of piactl's keys: another program wrote it"))
+        return statement
+
+
+def _sealed(statement: Said) -> str:
+    return dumps(to_json(statement)).decode()

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, TypedDict
 
 from piactl.core.journal_line import current_outcome
-from piactl.core.plan.feed_counts import FeedCounts
+from piactl.core.plan.plan import FeedCounts
 from piactl.core.plan.state_between_runs import RunStatus
 from piactl.core.plan.write import Write
 from piactl.directory.interfaces import Outcome, Reader, Writer, write_one
