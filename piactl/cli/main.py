@@ -106,20 +106,18 @@ def run(arguments: list[str]) -> int:
 
 
 def _outcome(arguments: list[str]) -> int:
+    from piactl.cli.framework import interrupts
     from piactl.errors import Exit, PiactlError
-    from piactl.translation import use
+    from piactl.translation import translate, use
 
     use("")
+    interrupts.speak(translate(interrupts.NOTHING_BEGUN))
     try:
         code = _command(arguments)
         if code != Exit.FAILED:  # a failed command has reported it, and must not report stdout again
             sys.stdout.flush()
         return code
     except PiactlError as error:
-        if error.exit_code == Exit.USAGE:
-            from piactl.cli.framework.configuration import use_configured_language
-
-            use_configured_language()
         return _ended(str(error), error.exit_code, arguments, error.options)
     except (BrokenPipeError, KeyboardInterrupt):
         raise
@@ -156,8 +154,10 @@ def _command(arguments: list[str]) -> int:
 
 
 def _ended(message: str, code: int, arguments: list[str], options: Sequence[str] = ()) -> int:
+    from piactl.cli.framework.configuration import use_configured_language
     from piactl.cli.framework.output import say_error
 
+    use_configured_language()
     say_error(message, code, arguments, options)
     return int(code)
 

@@ -192,4 +192,4 @@ def drift_line(drift: Mapping[str, Any], whose: str = NEXT_NIGHT) -> str:
 
 def _said(decision: View) -> str:
     """Who decided, and the reason."""
-    return translate(joined([decision["by"], decision["reason"]], "{first}: {second}"))
+    return translate(Phrase("{by}: {reason}", by=decision["by"], reason=decision["reason"]))

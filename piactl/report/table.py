@@ -15,7 +15,7 @@ from tabulate import MIN_PADDING, tabulate
 
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.escaping import neutral, shown
-from piactl.translation import translate, translate_word
+from piactl.translation import TYPED, translate, translate_word
 from piactl.workbooks import workbook_of
 
 FORMATS = ("table", "json", "ndjson", "csv", "tsv", "xlsx")
@@ -137,7 +137,10 @@ def _in_language(value: Any, *, is_code: bool) -> Any:
 
 def _said(row: Row, name: str) -> Any:
     """The value of a column; in a table of fields and values, the field says what the value is."""
-    is_code = (row.get("field") if name == "value" else name) in CODES
+    column = row.get("field") if name == "value" else name
+    if column == TYPED and not isinstance(row.get(name), Phrase):
+        return row.get(name)
+    is_code = column in CODES
     return _in_language(row.get(name), is_code=is_code)
 
 

@@ -6,6 +6,11 @@ import os
 import signal
 from typing import NoReturn
 
+from piactl.phrase import Phrase
+
+NOTHING_BEGUN = Phrase("interrupted; nothing was changed")
+_words: str = NOTHING_BEGUN
+
 
 def leave_at_once() -> None:
     """From now on Ctrl-C ends the process without a traceback, unless the caller has it ignored."""
@@ -14,9 +19,14 @@ def leave_at_once() -> None:
 
 
 def _leave(_number: int, _frame: object) -> NoReturn:
-    # in English, because the French may not be there yet
-    os.write(2, b"piactl: interrupted; nothing was changed\n")
+    os.write(2, f"piactl: {_words}\n".encode())
     os._exit(130)
+
+
+def speak(words: str) -> None:
+    """From now on it says this; in English until the language is known."""
+    global _words
+    _words = words
 
 
 def reach_the_command() -> None:
