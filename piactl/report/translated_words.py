@@ -86,6 +86,21 @@ WORDS = (
     Phrase("verified"), Phrase("warned"), Phrase("WARNING"), Phrase("what"), Phrase("when"), Phrase("where"),
     Phrase("who"), Phrase("why"), Phrase("wrong-row"), Phrase("YES"), Phrase("yes"), Phrase("yesterday"),
     Phrase("yours"),
+    # what the system and SQLite say of a file or a connection
+    Phrase("Device or resource busy"), Phrase("Resource temporarily unavailable"),
+    Phrase("Cannot allocate memory"), Phrase("Stale file handle"), Phrase("Invalid argument"),
+    Phrase("Operation not supported"), Phrase("Invalid cross-device link"), Phrase("Directory not empty"),
+    Phrase("No such device"), Phrase("No such device or address"),
+    Phrase("Transport endpoint is not connected"), Phrase("Argument list too long"),
+    Phrase("network is down"), Phrase("host is down"), Phrase("address family not supported by protocol"),
+    Phrase("cannot assign requested address"), Phrase("software caused connection abort"),
+    Phrase("no buffer space available"), Phrase("protocol error"), Phrase("too many open files"),
+    Phrase("cannot allocate memory"), Phrase("invalid argument"), Phrase("operation not permitted"),
+    Phrase("network dropped connection on reset"), Phrase("af_unix path too long"),
+    Phrase("not a directory"), Phrase("database or disk is full"), Phrase("disk I/O error"),
+    Phrase("unable to open database file"), Phrase("attempt to write a readonly database"),
+    Phrase("database is locked"), Phrase("database disk image is malformed"),
+    Phrase("file is not a database"),
 )  # fmt: skip
 COUNTED = (
     counted(1, "adopt", "adopt"), counted(1, "applied", "applied"), counted(1, "archive", "archive"),
