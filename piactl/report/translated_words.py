@@ -11,6 +11,7 @@ WORDS = (
     Phrase("absent"), Phrase("absents"), Phrase("access_until"), Phrase("accounts"),
     Phrase("accounts by kind of change"), Phrase("activation_password"), Phrase("add"), Phrase("added"),
     Phrase("address"), Phrase("advice"), Phrase("after"), Phrase("alarms"), Phrase("aliases"),
+    Phrase("alone"),
     Phrase("allowed"), Phrase("Applied without the approval of another person."), Phrase("approval"),
     Phrase("approvals"), Phrase("approved"), Phrase("approved_by"), Phrase("Apr"), Phrase("archive_window"),
     Phrase("archived_on"), Phrase("as_of"), Phrase("asked"), Phrase("assigned"), Phrase("Assignments"),
