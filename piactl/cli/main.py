@@ -106,12 +106,10 @@ def run(arguments: list[str]) -> int:
 
 
 def _outcome(arguments: list[str]) -> int:
-    from piactl.cli.framework import interrupts
     from piactl.errors import Exit, PiactlError
-    from piactl.translation import translate, use
+    from piactl.translation import use
 
     use("")
-    interrupts.speak(translate(interrupts.NOTHING_BEGUN))
     try:
         code = _command(arguments)
         if code != Exit.FAILED:  # a failed command has reported it, and must not report stdout again

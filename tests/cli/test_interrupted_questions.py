@@ -65,7 +65,8 @@ ENGLISH, FRENCH = "interrupted; nothing was changed", "interrompu ; rien n'a ét
     ("module", "language", "words"),
     [
         ("framework.terminal", "C", ENGLISH),
-        ("framework.terminal", "fr_FR", ENGLISH),  # nothing is known of languages yet
+        ("piactl.translation", "fr_FR", ENGLISH),  # which is not there yet
+        ("framework.terminal", "fr_FR", FRENCH),
         ("yaml._yaml", "C", ENGLISH),
         ("typer", "C", ENGLISH),
         ("typer", "fr_FR", FRENCH),

@@ -8,25 +8,25 @@ from typing import NoReturn
 
 from piactl.phrase import Phrase
 
-NOTHING_BEGUN = Phrase("interrupted; nothing was changed")
-_words: str = NOTHING_BEGUN
+_NOTHING_BEGUN = Phrase("interrupted; nothing was changed")
+_words: str = _NOTHING_BEGUN
+"""What Ctrl-C says: English until the language of the environment is known."""
 
 
 def leave_at_once() -> None:
     """From now on Ctrl-C ends the process without a traceback, unless the caller has it ignored."""
+    global _words
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
+    from piactl.translation import translate, use
+
+    use("")
+    _words = translate(_NOTHING_BEGUN)
 
 
 def _leave(_number: int, _frame: object) -> NoReturn:
     os.write(2, f"piactl: {_words}\n".encode())
     os._exit(130)
-
-
-def speak(words: str) -> None:
-    """From now on it says this; in English until the language is known."""
-    global _words
-    _words = words
 
 
 def reach_the_command() -> None:
