@@ -47,8 +47,8 @@ def find_slips_in_file(feed: Feed, source: SourceSettings, path: Path) -> dict[s
     if not complete and not is_trailer(last_line(path)):
         slips["#FIN"] = Phrase(
             "the file has no such last line: if its end was cut off, nothing shows it; HR: export the file "
-            "again, or, if it was saved from a workbook, check that all its {rows} are there; do not add the "
-            "line by hand",
+            "again; if it was saved from a workbook, check that this has {rows} below its header, and let "
+            "the file go; do not add the line by hand",
             rows=counted(feed.facts.rows, "row", "rows"),
         )
     return slips

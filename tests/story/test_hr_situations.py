@@ -242,11 +242,11 @@ SITUATIONS = {
     "8 cut after a row": Situation(
         lambda: text(ROWS[:40]), 0, 6,
         ("warning: #FIN: the file has no such last line: if its end was cut off, nothing shows it; HR: "
-         "export the file again, or, if it was saved from a workbook, check that all its 40 rows are there; "
-         "do not add the line by hand",),
+         "export the file again; if it was saved from a workbook, check that this has 40 rows below its "
+         "header, and let the file go; do not add the line by hand",),
         ("attention : #FIN : cette dernière ligne manque : si la fin du fichier a été coupée, rien ne le "
-         "montre ; RH : refaire l'extraction, ou, s'il vient d'un classeur, vérifier que ses 40 lignes y "
-         "sont toutes ; ne pas ajouter cette ligne à la main",),
+         "montre ; RH : refaire l'extraction ; s'il vient d'un classeur, vérifier que celui-ci a 40 lignes "
+         "sous son en-tête, et le déposer ; ne pas ajouter cette ligne à la main",),
         check_only=True,
     ),
     "9 a wrong number of rows": Situation(
