@@ -551,6 +551,9 @@ def test_27_i_typed_the_command_wrong(desk: Desk) -> None:
     assert "account" in screen
     screen = desk.types("why", "claire.dubruil", exits=9)
     assert desk.words("did you mean", "s'agit-il de") + f" {CLAIRE}" in screen
+    screen = desk.types("account", "list", "--uai", "michelice", exits=2)
+    assert f"{MICHELIS} (Lycée Madeleine Michelis)" in screen
+    assert "--uai, " in desk.types("account", "find", "dubreuil", "--etab", "michelis", exits=2)
 
 
 # what `why` advises, as a program reads it

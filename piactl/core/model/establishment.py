@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from rapidfuzz import fuzz, process
 
 from piactl.core.text import few, search_words
 from piactl.phrase import Phrase
@@ -85,14 +87,37 @@ def read_establishment(text: str, register: Register) -> tuple[str | None, str]:
     found = establishments_named(register, text)
     if len(found) == 1:
         return found[0].uai, ""
-    if not found:
+    if found:
         return None, Phrase(
-            "{text} is neither a UAI nor a name in the register of establishments; to find one: "
-            "piactl establishment list WORD",
-            text=repr(text),
+            "{text} fits several establishments: {names}", text=repr(text), names=_names(found)
         )
-    names = few([f"{e.uai} ({e.name})" if e.name else e.uai for e in found], _MOST_NAMED)
-    return None, Phrase("{text} fits several establishments: {names}", text=repr(text), names=names)
+    near = _near(register, text)
+    if near:
+        return None, Phrase(
+            "{text} is neither a UAI nor a name in the register of establishments; the nearest: {names}",
+            text=repr(text),
+            names=_names(near),
+        )
+    return None, Phrase(
+        "{text} is neither a UAI nor a name in the register of establishments; to find one: "
+        "piactl establishment list WORD",
+        text=repr(text),
+    )
 
 
+def _near(register: Register, text: str) -> list[Establishment]:
+    """The establishments of which a piece of the name is nearly the text, the nearest first."""
+    names = {uai: " ".join(search_words(establishment.name)) for uai, establishment in register.items()}
+    best = process.extract(
+        " ".join(search_words(text)), names, scorer=fuzz.partial_token_sort_ratio, score_cutoff=_NEAR
+    )
+    return [register[uai] for _, _, uai in best]
+
+
+def _names(establishments: Sequence[Establishment]) -> str:
+    return few([f"{e.uai} ({e.name})" if e.name else e.uai for e in establishments], _MOST_NAMED)
+
+
+_NEAR = 80
+"""Of 100: one wrong letter in five is near, as in a name of a person."""
 _MOST_NAMED = 5
