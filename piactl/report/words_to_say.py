@@ -53,9 +53,6 @@ _CAUSES: Mapping[str, Phrase] = {
     "position-lock": _HR,
     "closed-by-hand": Phrase("The account is closed. {next}", next=_HANDED_OVER),
     "leave": _HR,
-    "grace": Phrase(
-        "Your post has ended, and some applications end with it. If you have another one, HR has to record it"
-    ),
     "delay": Phrase("You can log in; some applications of a new post open a few days later"),
 }
 """By the kind of the first cause."""
@@ -105,8 +102,16 @@ def _of_cause(kind: str, view: View) -> Phrase:
             uai=coming["uai"],
             day=coming["start"],
         )
+    of_account = first["subject"] in ("state", "login")
+    if kind == "grace":
+        until = first["until"] if of_account and view["log_in"]["effect"] != "refused" else None
+        return Phrase(
+            "Your post has ended, and some applications with it{until}. If you have another one, or this one "
+            "goes on, HR has to record it",
+            until=Phrase("; you can log in until {day}", day=until) if until else "",
+        )
     if kind in ("closed", "archived"):
-        since = first["since"] if first["subject"] in ("state", "login") else None
+        since = first["since"] if of_account else None
         return Phrase(
             "Your post has ended, and the account with it{since}: nobody can log in any more, not for its "
             "messages either. If you have another post, HR has to record it",

@@ -484,6 +484,7 @@ def test_19_i_have_retired(desk: Desk) -> None:
     assert said.startswith(
         desk.words("Your post has ended, and some", "Votre poste a pris fin, et certaines")
     )
+    assert re.search(desk.words("log in until [0-9-]{10}", "connecter jusqu'au [0-9/]{10}"), said), said
     screen = desk.types("why", "odile.lhomel", "login")
     assert not re.search("account (reopen|extend)", screen)
     assert desk.reads_out("odile.lhomel") == said
