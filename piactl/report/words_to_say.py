@@ -152,8 +152,8 @@ def _of_service(label: str, view: View) -> str:
         )
     if held and held[0]["uai"]:
         return Phrase(
-            "You have {service} at {uai}: log out and in again, and read me the message that you get. If "
-            "that is not your school, your HR office has to correct it",
+            "You have {service} at {uai}. If that is not your school, your HR office has to correct it; if "
+            "it is, log out and in again, and read me the message that you get",
             service=label,
             uai=held[0]["uai"],
         )

@@ -28,9 +28,8 @@ from piactl.cli.framework.options import (
     with_shared_options,
 )
 from piactl.cli.framework.output import display, layout_or_default, of_each, read_columns, say, show_views
-from piactl.config.nearest_word import hint
+from piactl.config.nearest_word import hint, read_establishment
 from piactl.core.model.account import State
-from piactl.core.model.establishment import read_establishment
 from piactl.core.text import listed_words
 from piactl.directory.store.account_entries import Entry
 from piactl.edits.account_store import AccountStore, find_entry

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rapidfuzz import fuzz, process
-
-from piactl.core.text import few, search_words
+from piactl.core.text import search_words
 from piactl.phrase import Phrase
 
 
@@ -32,7 +30,7 @@ Register = Mapping[str, Establishment]
 _LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 
 
-_SHAPE = re.compile(r"([0-9]{7})([A-Z])")
+UAI_SHAPE = re.compile(r"([0-9]{7})([A-Z])")
 
 
 def uai_letter(digits: str) -> str:
@@ -43,7 +41,7 @@ def uai_letter(digits: str) -> str:
 def read_uai(text: str) -> tuple[str | None, str]:
     """`(uai, "")`, or `(None, reason)`; the reason gives the right letter if only the letter is wrong."""
     value = text.strip().upper()
-    match = _SHAPE.fullmatch(value)
+    match = UAI_SHAPE.fullmatch(value)
     if match is None:
         return None, Phrase(
             "{value} is not a UAI: expected seven digits and a letter, such as {example}",
@@ -77,47 +75,3 @@ def establishments_named(register: Register, text: str) -> list[Establishment]:
         if words and all(any(own.startswith(word) for own in words_of(establishment)) for word in words)
     ]
     return [e for e in found if search_words(e.name) == words] or found
-
-
-def read_establishment(text: str, register: Register) -> tuple[str | None, str]:
-    """As `read_uai`, also for the name of an establishment of the register, or words that fit one alone."""
-    uai, why = read_uai(text)
-    if uai is not None or not text.strip() or _SHAPE.fullmatch(text.strip().upper()):
-        return uai, why
-    found = establishments_named(register, text)
-    if len(found) == 1:
-        return found[0].uai, ""
-    if found:
-        return None, Phrase(
-            "{text} fits several establishments: {names}", text=repr(text), names=_names(found)
-        )
-    near = _near(register, text)
-    if near:
-        return None, Phrase(
-            "{text} is neither a UAI nor a name in the register of establishments; the nearest: {names}",
-            text=repr(text),
-            names=_names(near),
-        )
-    return None, Phrase(
-        "{text} is neither a UAI nor a name in the register of establishments; to find one: "
-        "piactl establishment list WORD",
-        text=repr(text),
-    )
-
-
-def _near(register: Register, text: str) -> list[Establishment]:
-    """The establishments of which a piece of the name is nearly the text, the nearest first."""
-    names = {uai: " ".join(search_words(establishment.name)) for uai, establishment in register.items()}
-    best = process.extract(
-        " ".join(search_words(text)), names, scorer=fuzz.partial_token_sort_ratio, score_cutoff=_NEAR
-    )
-    return [register[uai] for _, _, uai in best]
-
-
-def _names(establishments: Sequence[Establishment]) -> str:
-    return few([f"{e.uai} ({e.name})" if e.name else e.uai for e in establishments], _MOST_NAMED)
-
-
-_NEAR = 80
-"""Of 100: one wrong letter in five is near, as in a name of a person."""
-_MOST_NAMED = 5
