@@ -162,7 +162,7 @@ def activation_text(uid: str, display_name: str, address: str, password: str, un
     return (
         f"\n  {owner}\n"
         f"  {translate(Phrase('activation password')):<20} {password}\n"
-        f"  {translate(Phrase('valid until')):<20} {until}\n"
+        f"  {translate(Phrase('valid until')):<20} {translate(until)}\n"
         f"  {translate(hint)}\n\n"
     )
 
