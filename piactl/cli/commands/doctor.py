@@ -13,6 +13,7 @@ from piactl.cli.framework.configuration import (
     configuration_path,
     is_there,
     names_configuration,
+    use_configured_language,
 )
 from piactl.cli.framework.options import Form, Output
 from piactl.cli.framework.output import display, put
@@ -89,6 +90,7 @@ def check(
 
 
 def _show(rows: list[dict[str, str]], output: Form | None, *, strict: bool, problems: bool) -> int:
+    use_configured_language()
     if output in (None, Form.TABLE):
         display([doctor_text(rows, problems=problems)], "table")  # it is in the language of people
     else:

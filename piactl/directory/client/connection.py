@@ -29,6 +29,7 @@ from piactl.directory.client.result_codes import (
     reason,
     translated,
     unfinished,
+    without_server,
 )
 from piactl.directory.client.strategy import ControlledWrite, Deadline, DeadlineStrategy, VerifiedTls
 from piactl.directory.filters import ANY_ENTRY
@@ -229,7 +230,8 @@ class Session:
         if result.code == NO_SUCH_OBJECT:
             return None
         if result.code:
-            raise unfinished(result, self.uri, f"read {dn!r}")
+            doing = Phrase("read {dn}", dn=repr(dn)) if dn else Phrase("read the root DSE")
+            raise unfinished(result, self.uri, doing)
         return entries[0] if entries else None
 
     def who_am_i(self) -> str:
@@ -255,7 +257,7 @@ class Session:
         place = self.facts.subschema
         entries, result = self.page(place, "base", query, ["1.1"])
         if result.code not in (0, NO_SUCH_OBJECT, NO_RIGHT):
-            raise unfinished(result, self.uri, f"read {place!r}")
+            raise unfinished(result, self.uri, Phrase("read {dn}", dn=repr(place)))
         return bool(entries)
 
 
@@ -286,7 +288,7 @@ def open_session(
         session.drop()
         if isinstance(error, PiactlError | LDAPException) or of_transport(error):
             cause = connection.strategy.failure or error
-            words = str(cause).removeprefix(f"{uri}: ") if isinstance(cause, PiactlError) else reason(cause)
+            words = without_server(cause) if isinstance(cause, PiactlError) else reason(cause)
             raise Unusable(words) from None
         raise
     finally:
