@@ -163,6 +163,9 @@ def _differing(one: RawEntry, other: RawEntry) -> tuple[str, ...]:
     )
 
 
+# ---- contextCSN
+
+
 CONTEXT_CSN = "contextCSN"
 
 

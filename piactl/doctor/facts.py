@@ -113,6 +113,9 @@ class Content:
         return self._once[name]  # type: ignore[no-any-return]
 
 
+# ---- what a check found
+
+
 _FEW = 10
 """How many accounts are named in one finding."""
 

@@ -202,6 +202,9 @@ def _open_file(path: Path, source: SourceSettings) -> Iterator[BufferedReader]:
         os.close(descriptor)
 
 
+# ---- workbooks
+
+
 DELIMITER = ";"
 _ZIP = b"PK\x03\x04"
 

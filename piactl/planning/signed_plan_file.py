@@ -359,6 +359,9 @@ LAYOUTS[ReadyPlan] = Layout(
 )
 
 
+# ---- the rows of a plan that is being made
+
+
 _TABLES = """
 CREATE TABLE plan(n INTEGER PRIMARY KEY, last INTEGER, keeps INTEGER, uid TEXT, changes BLOB, write BLOB);
 CREATE INDEX plan_order ON plan(last, keeps, uid, n);

@@ -140,6 +140,9 @@ def taken_names(
     return TakenNames(foreign, rules.policy.first_homonym_digit, also, first_owners, owns)
 
 
+# ---- sponsors who leave
+
+
 _LEAVING = {
     State.GRACE: Phrase("is in grace"),
     State.DEACTIVATED: Phrase("is closed"),

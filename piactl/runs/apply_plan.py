@@ -464,6 +464,9 @@ def made_already(run: Run, ready: ReadyPlan, last: LastRun | None) -> Done | Non
     return None
 
 
+# ---- old records
+
+
 def delete_old_records(run: Run, entries: Iterable[RawEntry], undo_days: int, run_days: int) -> None:
     """Deletes the undo log of runs older than `undo_days`, and the records of runs older than `run_days`
     that have no undo log any more. `entries` are those of piactl's tree, with their classes."""

@@ -177,6 +177,9 @@ def remove_files(files: Iterable[str]) -> None:
             raise refused_by_system(name, refused) from None
 
 
+# ---- the heads of the journal outside it
+
+
 @dataclass(frozen=True, slots=True)
 class StoredHeads:
     """The stored heads of the journal of `owner`, by where they are stored.

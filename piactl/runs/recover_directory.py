@@ -350,6 +350,9 @@ def _take_again(run: Run, feed: Feed) -> None:
     replace_record(run.writer, dn, stored(entry), to_json(replace(memory, again=tuple(again))))
 
 
+# ---- the day of the last run, after a wrong clock
+
+
 @dataclass(frozen=True, slots=True)
 class Rewound:
     """The days before and after, and the runs that lie after the new day, the latest first."""
@@ -405,6 +408,9 @@ def rewind(writer: Writer, command: CommandRun, to: date) -> Rewound:
         run.facts |= {"rewound": [later_run["run"] for later_run in after], "day": to.isoformat()}
         run.end(note=note)
         return Rewound(run.order.run, last.as_of, to, after)
+
+
+# ---- what the journal says of runs
 
 
 Feed = Mapping[str, str]

@@ -173,6 +173,9 @@ def _list(names: tuple[str, ...]) -> str:
     return " ".join(names) or Phrase("none")
 
 
+# ---- the comparison of two policies
+
+
 RUN = "the old policy"
 
 

@@ -99,6 +99,9 @@ def _show(rows: list[dict[str, str]], output: Form | None, *, strict: bool, prob
     return int(exit_code(rows, strict=strict))
 
 
+# ---- the text
+
+
 _QUIET = ("ok", "skipped")
 _INDENT = " " * 14
 

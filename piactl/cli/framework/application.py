@@ -319,6 +319,9 @@ def application(arguments: list[str]) -> int:
     return result if isinstance(result, int) else int(Exit.DONE)
 
 
+# ---- what is wrong with a command line
+
+
 _NEAR_ENOUGH = 70
 
 

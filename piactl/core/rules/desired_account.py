@@ -545,6 +545,9 @@ def address_problem(person: Person) -> UnusableName | None:
     return None
 
 
+# ---- what is taken from an account that gains nothing
+
+
 _RIGHTS = (
     "entitlements", "profiles", "local_profiles", "affiliations", "establishments", "exceptions", "overrides",
 )  # fmt: skip

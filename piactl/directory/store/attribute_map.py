@@ -458,6 +458,9 @@ class _Reading:
         )
 
 
+# ---- what the journal keeps of a write for `events`
+
+
 _KINDS = frozenset(kind.value for kind in Kind if kind is not Kind.GROUP)
 """The kinds of changes of accounts; the members of groups follow from these."""
 

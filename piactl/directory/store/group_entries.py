@@ -140,6 +140,9 @@ def shown_members(values: Values) -> str:
     return " ".join(unquote(url.rpartition("?")[2]) for url in urls)
 
 
+# ---- structures
+
+
 CLASS, KEEPER = "supannEntite", "seeAlso"
 _CODE = "supannCodeEntite"
 STRUCTURES = Kept(("organizationalUnit", CLASS), ("ou", _CODE, "description", "l", KEEPER), KEEPER)

@@ -401,6 +401,9 @@ def unwritten(dn: str, result: WriteResult) -> PiactlError:
     )
 
 
+# ---- sealed records
+
+
 class Said(Protocol):
     """A statement in a record of that name, made at an instant."""
 
