@@ -10,6 +10,7 @@ import atexit
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -17,12 +18,10 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-from piactl.cli.framework import configuration
 from piactl.config.read_policy import read_policy
 from piactl.config.read_register import read_register
 from piactl.config.read_settings import read_settings
 from piactl.config.strict_yaml import read_content
-from piactl.doctor import examine, this_host
 from piactl.sandbox import start_sandbox, stop_sandbox
 from piactl.sandbox.folder import socket_uri
 
@@ -35,8 +34,9 @@ def remember_configurations() -> None:
     """
     for reader in (read_policy, read_register, read_settings):
         once = _once_per_content(reader)
-        for module in (configuration, examine, this_host):
-            if hasattr(module, reader.__name__):
+        # its own module too: whoever imports it later gets this one
+        for module in [*sys.modules.values()]:
+            if getattr(module, reader.__name__, None) is reader:
                 setattr(module, reader.__name__, once)
 
 
@@ -48,7 +48,7 @@ def _once_per_content(read: Callable[[Path], Any]) -> Callable[[Path], Any]:
         # settings contain absolute paths, and may depend on the programs that they name
         if read.__name__ == "read_settings" and "hooks:" in content.text:
             return read(path)
-        key = (str(path.absolute()) if read.__name__ == "read_settings" else "", content.digest)
+        key = (str(path.absolute()) if read.__name__ == "read_settings" else path.name, content.digest)
         if key not in results:
             results[key] = read(path)
         return results[key]
