@@ -12,7 +12,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -22,6 +22,8 @@ from piactl.config.read_policy import read_policy
 from piactl.config.read_register import read_register
 from piactl.config.read_settings import read_settings
 from piactl.config.strict_yaml import read_content
+from piactl.directory.client.parse_schema import Subschema
+from piactl.directory.probe import schema_check
 from piactl.sandbox import start_sandbox, stop_sandbox
 from piactl.sandbox.folder import socket_uri
 
@@ -54,6 +56,16 @@ def _once_per_content(read: Callable[[Path], Any]) -> Callable[[Path], Any]:
         return results[key]
 
     return reading
+
+
+def remember_schemas() -> None:
+    """Makes this process parse the schema of its servers, which is nearly always the same, only once."""
+    parsed = cache(Subschema)
+
+    def parsing(attributes: Sequence[bytes | str], classes: Sequence[bytes | str] = ()) -> Subschema:
+        return parsed((*attributes,), (*classes,))
+
+    setattr(schema_check, "Subschema", parsing)  # noqa: B010
 
 
 def copy_prepared(prepared: Path, folder: Path) -> None:
