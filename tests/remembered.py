@@ -65,7 +65,10 @@ def _once_per_content(read: Callable[[Path], Any]) -> Callable[[Path], Any]:
             return read(path)
         key = (str(path.absolute()) if read.__name__ == "read_settings" else path.name, content.digest)
         if key not in results:
-            results[key] = read(path)
+            result = read(path)
+            if len(results) >= 500:  # random files
+                results.clear()
+            results[key] = result
         return results[key]
 
     return reading
