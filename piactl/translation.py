@@ -64,6 +64,9 @@ def read_word(text: str, words: Iterable[str]) -> str:
     return meant[0] if text not in words and len(meant) == 1 else text
 
 
+TYPED = "reason"
+"""The value of a sentence, and the column of a table, that somebody typed, or that is a Phrase."""
+
 _TIME = r"[ T](\d\d:\d\d(?::\d\d)?)(?:\.\d+)?(\+00:00|Z)?"
 _DAY = re.compile(rf"(\d{{4}})-(\d\d)-(\d\d)(?:{_TIME})?")
 
@@ -87,7 +90,10 @@ def in_french(text: str) -> str:
         return text
     if phrase.plural:
         return _french().ngettext(phrase.form, phrase.plural, phrase.number)
-    values = {name: _french_value(value) for name, value in phrase.values.items()}
+    values = {
+        name: value if name == TYPED and not isinstance(value, Phrase) else _french_value(value)
+        for name, value in phrase.values.items()
+    }
     form = _french().gettext(phrase.form)
     if form == phrase.form:  # it may be the singular of a noun
         form = _french().ngettext(form, form, 1)

@@ -161,6 +161,7 @@ def _answer(answer: Answer, policy: Policy) -> dict[str, Any]:
         **answer._asdict(),
         "uai": answer.uai or None,
         "label": answer.label or None,
+        "otp": policy.services[answer.subject].otp if answer.subject in policy.services else None,
         "since": iso(answer.since),
         "until": iso(answer.until),
         "rules": [{"key": rule.key, "line": rule.line or None} for rule in answer.rules],

@@ -116,10 +116,6 @@ def _outcome(arguments: list[str]) -> int:
             sys.stdout.flush()
         return code
     except PiactlError as error:
-        if error.exit_code == Exit.USAGE:
-            from piactl.cli.framework.configuration import use_configured_language
-
-            use_configured_language()
         return _ended(str(error), error.exit_code, arguments, error.options)
     except (BrokenPipeError, KeyboardInterrupt):
         raise
@@ -156,8 +152,10 @@ def _command(arguments: list[str]) -> int:
 
 
 def _ended(message: str, code: int, arguments: list[str], options: Sequence[str] = ()) -> int:
+    from piactl.cli.framework.configuration import use_configured_language
     from piactl.cli.framework.output import say_error
 
+    use_configured_language()
     say_error(message, code, arguments, options)
     return int(code)
 

@@ -32,7 +32,7 @@ def policy_of(settings: Settings) -> Policy:
 
 def read_policy(path: Path) -> Policy:
     """The policy in a file. Raises ConfigurationInvalid with every mistake in it, by line and column."""
-    policy, document = read_typed(path, Policy, "policy")
+    policy, document = read_typed(path, Policy, Phrase("policy"))
     for check in (_check_timezone, _check_posix, _check_positions, _check_services, _check_groups):
         check(document, document.root)
     _check_approvals(document, document.root)

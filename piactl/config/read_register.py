@@ -102,10 +102,8 @@ def _establishments(
             if not found:
                 lines[cells["uai"]] = line
                 establishments[cells["uai"]] = Establishment(*(cells.get(name, "") for name in FIELDS))
-    except csv.Error as error:
-        mistakes.append(
-            mistake(rows.line_num, 0, Phrase("not CSV: {error}; check the quotes of this line", error=error))
-        )
+    except csv.Error:
+        mistakes.append(mistake(rows.line_num, 0, Phrase("not CSV; check the quotes of this line")))
     if not establishments and not mistakes:
         wrong = Phrase("the file has a header but no establishment; add the lines, or name another file")
         mistakes.append(mistake(0, 0, wrong))

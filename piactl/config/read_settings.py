@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from urllib.parse import urlsplit
 
-from piactl.config.strict_yaml import Document, Node, quoted
+from piactl.config.strict_yaml import Document, Node, quoted, read_content
 from piactl.config.typed_reading import read_typed
 from piactl.core.model.field_notes import COMMA, is_dn
 from piactl.core.model.overrides import MANUAL
@@ -22,7 +22,7 @@ def read_settings(path: Path) -> Settings:
 
     Relative paths start at the folder of the file; returned paths are absolute.
     """
-    settings, document = read_typed(path, Settings, "configuration")
+    settings, document = read_typed(path, Settings, Phrase("configuration"))
     directory = document.root.at("directory")
     for check in (_check_servers, _check_identities, _check_tree, _check_attributes):
         check(document, directory)
@@ -37,6 +37,16 @@ def read_settings(path: Path) -> Settings:
         # a supplement has the lowest rank, wherever it is listed
         sources=dict(sorted(settings.sources.items(), key=lambda item: item[1].supplement)),
     ).with_state_folder(settings.state_folder)
+
+
+_LANGUAGE = re.compile(r"^language\s*:\s*[\"']?(en|fr)\b", re.MULTILINE)
+
+
+def read_language(path: Path) -> str:
+    """The language that a file of settings names, whatever else is wrong with it; "" for none. Raises
+    ConfigurationInvalid if it is not text."""
+    named = _LANGUAGE.search(read_content(path).text)
+    return named[1] if named else ""
 
 
 # What no type says. A value of another form is no mistake here: the walk over the types reports it.

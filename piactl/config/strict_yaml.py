@@ -200,7 +200,13 @@ def parse_document(file: str, text: str, digest: str = "") -> Document:
         mark = error.problem_mark or error.context_mark
         document.mistake(_place(mark) if mark is not None else (0, 0), _plain_words(error))
     except yaml.YAMLError as error:
-        document.mistake((0, 0), Phrase("this is not YAML: {why}", why=str(error).splitlines()[0]))
+        document.mistake(
+            (0, 0),
+            Phrase(
+                "this is not YAML: {why}",
+                why=Phrase('the parser says "{said}"', said=str(error).splitlines()[0]),
+            ),
+        )
     else:
         if root is not None:
             document.root = _node(document, root)
@@ -219,17 +225,34 @@ def _refuse_tabs(document: Document, text: str) -> None:
     document.refuse_mistakes()
 
 
+_NOT_CLOSED = (
+    "did not find expected key",
+    "block end",
+    "end of stream",
+    "expected ',' or",
+    "'-' indicator",
+    "node content",
+)
+
+
 def _plain_words(error: yaml.MarkedYAMLError) -> str:
-    problem = error.problem or Phrase("cannot be read")
-    if "mapping values are not allowed" in problem:
+    said = error.problem or ""
+    problem = Phrase('the parser says "{said}"', said=said) if said else Phrase("cannot be read")
+    if "mapping values are not allowed" in said:
         problem = Phrase(
             "a `:` is not allowed here; quote text that contains `: `, and check the indentation"
         )
-    elif "did not find expected key" in problem or "block end" in problem:
+    elif any(words in said for words in _NOT_CLOSED):
         problem = Phrase(
             "the indentation does not match the lines above, or a quote or bracket is not closed"
         )
-    elif "cannot start any token" in problem:
+    elif "could not find expected ':'" in said:
+        problem = Phrase("a `:` is missing: a key is `key: value`")
+    elif "block sequence entries are not allowed" in said:
+        problem = Phrase("a `-` is not allowed here; begin a list on a line of its own")
+    elif "unknown escape character" in said or "hexdecimal number" in said:
+        problem = Phrase("a backslash in double quotes; use single quotes")
+    elif "cannot start any token" in said:
         problem = Phrase("a character is not allowed here; quote the text, and use spaces instead of tabs")
     return Phrase("this is not YAML here: {problem}", problem=problem)
 

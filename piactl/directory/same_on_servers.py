@@ -22,8 +22,7 @@ from piactl.directory.interfaces import RawEntry
 from piactl.directory.store.context_csn import CONTEXT_CSN, context_of, csns_in
 from piactl.directory.write.entry_comparison import state_of_entry
 from piactl.errors import PiactlError
-from piactl.phrase import Phrase
-from piactl.translation import translate
+from piactl.phrase import Phrase, first_line
 
 _PASSWORD, _CHANGED = "userPassword", "pwdChangedTime"
 _PASSWORD_STATE = ("pwdReset", "pwdAccountLockedTime", "pwdPolicySubentry", _CHANGED)
@@ -59,7 +58,7 @@ def not_arrived(
             behind = _level(sessions, settings.suffix, deadline)
             wrong = _until(deadline, partial(_compared, sessions, expected))
         except PiactlError as error:
-            return [translate(str(error)).replace("\n", " ")]
+            return [first_line(str(error))]
     sentences |= dict.fromkeys(behind, Phrase("does not have everything yet"))
     sentences |= wrong
     return [

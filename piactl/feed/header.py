@@ -153,7 +153,7 @@ def unquote_cells(row: bytes, delimiter: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ColumnLayout:
-    """`places`: canonical column -> index of its field. `extras`: names that are not read."""
+    """`places`: canonical column -> index of its field. `extras`: names that are not read, as written."""
 
     delimiter: str
     names: tuple[str, ...]
@@ -185,13 +185,15 @@ def read_layout(
     usual = (source.delimiter,) if source.delimiter else DELIMITERS
     for delimiter in delimiters or usual:
         try:
-            names = tuple(_plain(name) for name in split_record(header, delimiter))
+            written = tuple(name.strip(BLANKS) for name in split_record(header, delimiter))
         except UnclosedQuote:
             return None, [refusal("unclosed-quote", Phrase("line 1: a quote is not closed on its line"))]
         except StrayQuote:
             continue
+        names = tuple(map(_plain, written))
         places = {c: names.index(name) for c, name in known.items() if name in names}
-        extras = tuple(n for i, n in enumerate(names) if i not in places.values() and n != REJECT_COLUMN)
+        others = (i for i, name in enumerate(names) if i not in places.values() and name != REJECT_COLUMN)
+        extras = tuple(written[i] for i in others)
         layouts.append(ColumnLayout(delimiter, names, places, extras))
     if not layouts:
         return None, [refusal("missing-column", Phrase("the header is not quoted as RFC 4180 requires"))]
@@ -222,9 +224,10 @@ def _missing(layout: ColumnLayout, source: SourceSettings) -> list[Refusal]:
         problem = Phrase("column {column} is missing", column=column)
         if name != column:
             problem = Phrase("{problem} (header {name})", problem=problem, name=shown(name))
-        near = get_close_matches(name, layout.names, 1, 0.75)
+        others = {_plain(extra): extra for extra in layout.extras}
+        near = get_close_matches(name, others, 1, 0.75)
         if near:
-            problem = Phrase("{problem}; the file has {near}", problem=problem, near=shown(near[0]))
+            problem = Phrase("{problem}; the file has {near}", problem=problem, near=shown(others[near[0]]))
         refusals.append(refusal("missing-column", problem))
     return refusals
 

@@ -148,7 +148,8 @@ class PeopleBuilder:
                 for column in columns
             )
             detail = Phrase(
-                "another row of this assignment, line {line}, disagrees in {columns}",
+                "another row of this assignment of {matricule}, line {line}, disagrees in {columns}",
+                matricule=matricule,
                 line=other,
                 columns=joined(values, "{first}, {second}"),
             )

@@ -6,15 +6,17 @@ import csv
 import io
 import re
 from codecs import BOM_UTF8
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from piactl.core.model.keyed_digests import read_numen
+from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.plan import Rejection
 from piactl.feed.encoding import CODECS
 from piactl.feed.feed_result import Feed
-from piactl.feed.header import REJECT_COLUMN, ColumnLayout, quote_cells, unquote_cells
+from piactl.feed.header import BLANKS, REJECT_COLUMN, ColumnLayout, quote_cells, unquote_cells
+from piactl.feed.value_checks import DAYS, ISO, day_of
 from piactl.host.private_files import write_private
 from piactl.phrase import Phrase
 from piactl.translation import translate
@@ -25,15 +27,16 @@ _MASKED = b"?" * 13
 _HELD_WITH_OTHERS = Phrase("held because of other rows of this person")
 
 
-def write_rejects(path: Path, feed: Feed) -> int:
+def write_rejects(path: Path, feed: Feed, source: SourceSettings | None = None) -> int:
     """Writes the header, every rejected row and every other row of a held person. Returns the number of rows.
 
-    Each row is unchanged, byte for byte, except for NUMENs and formulas. It gets a field `rejet` with codes
-    and messages, which replaces a `rejet` field from an earlier rejects file. A NUMEN is left out, which
-    changes nothing when the row is fed again: a blank one never erases a digest. If the NUMEN itself is
-    rejected it is masked, even a mistyped one, so that the row stays rejected until the right one is typed.
-    The reader ignores the column `rejet` and treats the file as a delta without a trailer, even from a full
-    source: it lists only rejected people, so nobody counts as absent.
+    Each row is unchanged, byte for byte, except for NUMENs, formulas and, in CSV, valid dates: they are in
+    ISO form if the `source` reads it, because a spreadsheet saves others with a year of two digits. It gets a
+    field `rejet` with codes and messages, which replaces a `rejet` field from an earlier rejects file. A
+    NUMEN is left out, which changes nothing when the row is fed again: a blank one never erases a digest. If
+    the NUMEN itself is rejected it is masked, even a mistyped one, so that the row stays rejected until the
+    right one is typed. The reader ignores the column `rejet` and treats the file as a delta without a
+    trailer, even from a full source: it lists only rejected people, so nobody counts as absent.
 
     An apostrophe begins cells that a spreadsheet would read as formulas, and numbers with leading zeros; the
     reader takes it away when the file is fed again. UTF-8 has a byte order mark, by which a spreadsheet knows
@@ -43,7 +46,8 @@ def write_rejects(path: Path, feed: Feed) -> int:
     """
     if not feed.raw_lines:
         return 0
-    write_private(path, _in_workbook(feed) if path.suffix.lower() == ".xlsx" else rejects_content(feed))
+    in_workbook = path.suffix.lower() == ".xlsx"
+    write_private(path, _in_workbook(feed) if in_workbook else rejects_content(feed, source))
     return len(feed.raw_lines)
 
 
@@ -58,8 +62,9 @@ def _in_workbook(feed: Feed) -> bytes:
     return workbook_of([header, *filled])
 
 
-def rejects_content(feed: Feed, *, zeros: bool = True) -> bytes:
-    """The bytes of the rejects file of a feed. `zeros`: an apostrophe keeps the leading zeros of numbers."""
+def rejects_content(feed: Feed, source: SourceSettings | None = None, *, zeros: bool = True) -> bytes:
+    """The bytes of the rejects file of a feed. `source`: valid dates are in ISO form if it reads that.
+    `zeros`: an apostrophe keeps the leading zeros of numbers."""
     reasons: dict[tuple[str, int], list[Rejection]] = {}
     for rejection in feed.rejections:
         reasons.setdefault((rejection.file, rejection.line), []).append(rejection)
@@ -81,6 +86,8 @@ def rejects_content(feed: Feed, *, zeros: bool = True) -> bytes:
             body = _without_reason(body, delimiter)
         rejections = reasons.get(feed.place(line), [])
         body = _without_numens(body, delimiter, layout, mask=any(r.column == "numen" for r in rejections))
+        if source is not None and ISO in source.date_formats:
+            body = _with_iso_dates(body, delimiter, layout, source)
         why = _reason(rejections, layout.delimiter).encode(codec, "replace")
         pieces.append(quote_cells(body + delimiter + why, layout.delimiter, zeros=zeros) + _end(raw))
     return b"".join(pieces)
@@ -106,8 +113,7 @@ def _without_numens(body: bytes, delimiter: bytes, layout: ColumnLayout, *, mask
     is like a NUMEN. With `mask`, they are masked, not removed."""
     cells = body.split(delimiter)
     place = layout.places.get("numen")
-    # the header of a rejects file has one column more than its rows have here
-    complete = len(cells) in (layout.width, layout.width - layout.is_rejects)
+    complete = _is_complete(cells, layout)
     for number, cell in enumerate(cells):
         text = cell.decode("latin-1").strip('"')
         numen = read_numen(text)
@@ -116,6 +122,24 @@ def _without_numens(body: bytes, delimiter: bytes, layout: ColumnLayout, *, mask
         elif text.strip() and (number == place if complete else _is_like_numen(text)):
             cells[number] = _MASKED if mask else b""
     return delimiter.join(cells)
+
+
+def _with_iso_dates(body: bytes, delimiter: bytes, layout: ColumnLayout, source: SourceSettings) -> bytes:
+    """The row with its valid dates in ISO form; a broken row, whose fields may be shifted, stays as it is."""
+    cells = body.split(delimiter)
+    if not _is_complete(cells, layout):
+        return body
+    for column, place in layout.places.items():
+        text = cells[place].decode("latin-1").strip('"' + BLANKS)
+        if column in DAYS and text not in source.values.get(column, ()):
+            day = day_of(text, source.date_formats)
+            cells[place] = day.isoformat().encode() if day else cells[place]
+    return delimiter.join(cells)
+
+
+def _is_complete(cells: Sequence[bytes], layout: ColumnLayout) -> bool:
+    """Whether a row has a field for each column; in a rejects file its reason is taken away."""
+    return len(cells) in (layout.width, layout.width - layout.is_rejects)
 
 
 def _is_like_numen(text: str) -> bool:

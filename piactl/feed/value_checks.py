@@ -42,9 +42,14 @@ _EMPTY_BIRTHS = frozenset({_EARLIEST_BIRTH, date(1904, 1, 1)})
 _CODE_LENGTH = 40
 _NUMEN_LENGTH = 13
 _EXAMPLE = date(2026, 9, 1)
+DAYS = frozenset({"date_naissance", "debut", "fin"})
+"""The columns of dates."""
+
+ISO = "%Y-%m-%d"
+"""The form of a date that a spreadsheet shows and saves as it was typed, with a year of four digits."""
 _EXCEL_ORIGIN, _EXCEL_FIRST, _EXCEL_LAST = date(1899, 12, 30), 10_000, 80_000
 _EXCEL_OPEN = (_OPEN - _EXCEL_ORIGIN).days
-_NUMBERS = re.compile(r"[0-9]{1,2}([/.-])[0-9]{1,2}\1[0-9]{2,4}")
+_NUMBERS = re.compile(r"([0-9]{1,2})([/.-])([0-9]{1,2})\2[0-9]{2,4}")
 UNKNOWN, DOUBLED, DOUBLED_IN_FILE = "!structure-unknown", "!person-doubled", "!doubled-in-file"
 """Begin a cell `!FAULT VALUE`: the format of a set found this fault in its place."""
 
@@ -192,8 +197,10 @@ class DateCheck:
             return _fault("date-out-of-range", detail)
         return day, None
 
-    def _forms(self, day: date = _EXAMPLE) -> str:
-        examples = dict.fromkeys(day.strftime(style) for style in self._formats)
+    def _forms(self, day: date = _EXAMPLE, *, kept: bool = False) -> str:
+        """The day in the forms of the source; `kept`: in ISO form alone if it has that."""
+        formats = [ISO] if kept and ISO in self._formats else self._formats
+        examples = dict.fromkeys(day.strftime(style) for style in formats)
         return joined(map(Phrase, examples), "{first} or {second}")  # the same in every language
 
     def _why(self, text: str) -> Fault:
@@ -208,7 +215,7 @@ class DateCheck:
                 forms=self._forms(day),
             )
         parts = _NUMBERS.fullmatch(text)
-        mark = parts[1] if parts else "/"
+        mark = parts[2] if parts else "/"
         month_first, day_first = (
             _day(text, mark.join(form)) for form in (("%m", "%d", "%Y"), ("%d", "%m", "%Y"))
         )
@@ -226,10 +233,14 @@ class DateCheck:
             return "bad-date", Phrase(
                 "{value} has a year of two digits: expected four, such as {forms}",
                 value=value,
-                forms=self._forms(short),
+                forms=self._forms(short, kept=True),
             )
+        if parts and int(parts[1]) <= 31 and int(parts[3]) <= 12 and not day_first:
+            return "bad-date", Phrase("there is no {value}: its month has fewer days", value=value)
         return "bad-date", Phrase(
-            "{value} is not a valid date: expected {forms}", value=value, forms=self._forms()
+            "{value} is not a valid date: expected the form {forms}",
+            value=value,
+            forms=self._forms(day_first or _EXAMPLE),
         )
 
     def _read(self, text: str) -> date | None:
@@ -237,7 +248,12 @@ class DateCheck:
             return _OPEN
         if not text.isascii():
             return None
-        return next(filter(None, (_day(text, style) for style in self._formats)), None)
+        return day_of(text, self._formats)
+
+
+def day_of(text: str, formats: Sequence[str]) -> date | None:
+    """The day in one of the formats, tried in order."""
+    return next(filter(None, (_day(text, style) for style in formats)), None)
 
 
 def _day(text: str, style: str) -> date | None:

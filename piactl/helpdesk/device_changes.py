@@ -236,7 +236,7 @@ def prepare_verification(
     prove(holder)
     holder = as_proved(store, holder)
     device = holder.named(named) or device
-    code = read_code(ask(Phrase("Code of {named} for {uid}", named=named, uid=uid)))
+    code = read_code(ask(Phrase("Code of the new device {named} for {uid}", named=named, uid=uid)))
     instant = now()
     attempt = begin_attempt(checks, uid, instant, ProofKind.CODE)
     match = checked_match(uid, device, secret, code, instant)

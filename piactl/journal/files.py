@@ -34,6 +34,7 @@ from piactl.core.journal_line import (
     proved,
 )
 from piactl.journal.unusable import no_file, refused_by_system, unreadable
+from piactl.phrase import Phrase
 
 SUFFIX = ".head"
 """What the name of the head file has after that of its journal (see `append_file`)."""
@@ -260,7 +261,7 @@ def read_between(fd: int, start: int, end: int) -> bytes:
     while start < end:
         piece = os.pread(fd, end - start, start)
         if not piece:
-            raise OSError(errno.EIO, "it got shorter while it was being read")
+            raise OSError(errno.EIO, Phrase("it got shorter while it was being read"))
         pieces.append(piece)
         start += len(piece)
     return b"".join(pieces)

@@ -276,7 +276,7 @@ def _keep_rejects(run: Run, feeds: Sequence[FeedOfRun]) -> None:
             continue
         make_private_folder(folder)
         file = folder / f"{run.order.run}-{_csv_name(feed.facts.file)}"
-        count = write_rejects(file, rejects)
+        count = write_rejects(file, rejects, feed.source)
         rows = counted(count, "row was rejected or held", "rows were rejected or held")
         run.say(Phrase("{rows}; correct them and feed them again: {file}", rows=rows, file=file))
 

@@ -38,7 +38,7 @@ from piactl.directory.store.account_entries import (
     entry_of,
     search_accounts,
 )
-from piactl.errors import PiactlError
+from piactl.errors import PiactlError, system_words
 from piactl.feed.feed_rows_in_memory import RowTable
 from piactl.feed.read_feed import FeedReader
 from piactl.host.private_files import make_private_folder, nameless_database, room_on_disk
@@ -422,7 +422,9 @@ class NightDb:
                 new.unlink(missing_ok=True)
         except (OSError, sqlite3.Error) as error:
             file = folder / FILE
-            raise PiactlError(Phrase("{file}: cannot be written ({why})", file=file, why=error)) from None
+            raise PiactlError(
+                Phrase("{file}: cannot be written ({why})", file=file, why=system_words(error))
+            ) from None
 
     def _one(self, query: str, values: Sequence[object] = ()) -> Any:
         row = self.db.execute(query, values).fetchone()

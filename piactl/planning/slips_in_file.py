@@ -17,15 +17,19 @@ from piactl.core.text import few
 from piactl.feed.feed_result import Feed
 from piactl.feed.header import COLUMNS, REQUIRED, shown
 from piactl.feed.read_feed import is_trailer, last_line
-from piactl.phrase import Phrase
+from piactl.phrase import Phrase, counted
 
 _USUAL = 0.8
 _NEAR = 0.8
 _FEW = 5
 _WITHOUT: Mapping[str, str] = {
-    "fin": Phrase("the file has no such column: no post has an end, and nobody leaves by a date; HR: add it"),
+    "fin": Phrase(
+        "the file has no such column: no post has an end, and nobody leaves by a date; HR: add it before the "
+        "file goes"
+    ),
     "numen": Phrase(
-        "the file has no such column: the NUMEN of newcomers stays unknown to the help desk; HR: add it"
+        "the file has no such column: the NUMEN of newcomers stays unknown to the help desk; HR: add it "
+        "before the file goes"
     ),
 }
 """What follows if an optional column is missing, of those of which somebody pays for it."""
@@ -43,7 +47,9 @@ def find_slips_in_file(feed: Feed, source: SourceSettings, path: Path) -> dict[s
     if not complete and not is_trailer(last_line(path)):
         slips["#FIN"] = Phrase(
             "the file has no such last line: if its end was cut off, nothing shows it; HR: export the file "
-            "again; your application alone writes this line, do not add it by hand"
+            "again; if it was saved from a workbook, check that this has {rows} below its header, and let "
+            "the file go; do not add the line by hand",
+            rows=counted(feed.facts.rows, "row", "rows"),
         )
     return slips
 

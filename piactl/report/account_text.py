@@ -162,7 +162,7 @@ def activation_text(uid: str, display_name: str, address: str, password: str, un
     return (
         f"\n  {owner}\n"
         f"  {translate(Phrase('activation password')):<20} {password}\n"
-        f"  {translate(Phrase('valid until')):<20} {until}\n"
+        f"  {translate(Phrase('valid until')):<20} {translate(until)}\n"
         f"  {translate(hint)}\n\n"
     )
 
@@ -192,4 +192,4 @@ def drift_line(drift: Mapping[str, Any], whose: str = NEXT_NIGHT) -> str:
 
 def _said(decision: View) -> str:
     """Who decided, and the reason."""
-    return translate(joined([decision["by"], decision["reason"]], "{first}: {second}"))
+    return translate(Phrase("{by}: {reason}", by=decision["by"], reason=decision["reason"]))

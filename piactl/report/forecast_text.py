@@ -9,7 +9,7 @@ from piactl.core.model.guard_limits import Limit
 from piactl.core.plan.check_guards import broken_words, guard_words
 from piactl.phrase import Phrase, first_line, joined
 from piactl.report.account_text import right_words
-from piactl.report.plan_text import ORDER, refusal_lines
+from piactl.report.plan_text import ORDER, refusal_lines, what_changes
 from piactl.report.table import rendered
 from piactl.translation import translate
 
@@ -18,6 +18,7 @@ Row = Mapping[str, Any]
 CHANGE_COLUMNS = (
     "date", "kind", "uid", "matricule", "before", "after", "effective", "reason", "stopped_by",
 )  # fmt: skip
+CHANGE_COLUMNS_OF_PEOPLE = ("date", "kind", "uid", "matricule", "what", "effective", "reason", "stopped_by")
 LEAVER_COLUMNS = (
     "uid", "matricule", "display_name", "address", "state", "state_then", "login_ends",
     "services_ending", "grace_ends", "deactivated_on", "archived_on", "reason",
@@ -40,10 +41,14 @@ def day_table(rows: Sequence[Row], layout: str) -> Iterable[str]:
 
 
 def change_table(rows: Iterable[Row], layout: str) -> Iterable[str]:
-    """One line per change. json and ndjson have it as in a plan; other layouts have before and after as
-    text."""
+    """One line per change. json and ndjson have it as in a plan; csv and tsv have before and after as text,
+    and people read what changes."""
     if layout in ("json", "ndjson"):
         return rendered(rows, (), layout)
+    if layout in ("table", "xlsx"):
+        return rendered(
+            ({**row, "what": what_changes(row)} for row in rows), CHANGE_COLUMNS_OF_PEOPLE, layout
+        )
     lines = ({**row, "before": _facts(row["before"]), "after": _facts(row["after"])} for row in rows)
     return rendered(lines, CHANGE_COLUMNS, layout)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
+from piactl.core.plan.check_feed_limits import problem_and_step
 from piactl.core.plan.check_guards import broken_words, guard_words, scope_words
 from piactl.core.plan.feed_counts import FATES
 from piactl.core.plan.state_between_runs import RunStatus
@@ -261,7 +262,8 @@ def _rejections(rejections: Sequence[View], *, public: bool) -> Rows:
 
 def _rejection(rejection: View) -> str:
     place = Phrase("{file}:{line}", file=rejection["file"], line=rejection["line"])
-    return joined([place, rejection["message"]], "{first}: {second}")
+    problem, _ = problem_and_step(rejection["message"])  # the table of who waits has the next step
+    return joined([place, problem], "{first}: {second}")
 
 
 def _coming(nights: Sequence[View]) -> Rows:

@@ -276,7 +276,7 @@ def what_changes(change: Mapping[str, Any]) -> str:
         text = _update(before, after)
     elif change["kind"] == "drift":
         changed = f"{_text(before['theirs'])} -> {_text(after['ours'])}"
-        text = translate(joined([after["class"], changed], "{first}: {second}"))
+        text = translate(joined([Phrase(after["class"]), changed], "{first}: {second}"))
     elif change["kind"] == "identity":
         text = _identity(before, after)
     elif change["kind"] == "group":

@@ -15,7 +15,7 @@ from tabulate import MIN_PADDING, tabulate
 
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.escaping import neutral, shown
-from piactl.translation import translate, translate_word
+from piactl.translation import TYPED, translate, translate_word
 from piactl.workbooks import workbook_of
 
 FORMATS = ("table", "json", "ndjson", "csv", "tsv", "xlsx")
@@ -29,8 +29,10 @@ CODES = (
 )  # fmt: skip
 """Columns with codes, which people read in their language. Other text stays as it is unless it is a Phrase:
 it may be a name, or what somebody typed."""
-_NARROWEST = 12
-"""The width below which columns are left out rather than cut further."""
+NAMES = ("display_name", "name")
+"""Columns with names of people and establishments: other columns are left out before one is cut."""
+_NARROWEST, _OF_NAMES = 12, 22
+"""The width below which columns are left out rather than cut further, and that of NAMES."""
 
 _SPECIAL = re.compile(r'[",;\t\r\n]')
 
@@ -118,9 +120,10 @@ def _table(rows: Iterable[Row], columns: Sequence[str]) -> str:
     rows, names = list(rows), [*map(translate_word, columns)]
     cells = [names, *([shown(cell(_said(row, name))) for name in columns] for row in rows)]
     lists = {n for n, name in enumerate(columns) if any(isinstance(row.get(name), list) for row in rows)}
+    of_names = {n for n, name in enumerate(columns) if name in NAMES}
     left_out: list[str] = []
     if sys.stdout.isatty():
-        cells, left_out = _narrowed(cells, shutil.get_terminal_size().columns, lists)
+        cells, left_out = _narrowed(cells, shutil.get_terminal_size().columns, lists, of_names)
     text = tabulate(cells[1:], headers=cells[0], tablefmt="plain", disable_numparse=True) + "\n"
     why = Phrase("left out for want of room (-o tsv has all): {columns}", columns=", ".join(left_out))
     return text + (f"{translate(why)}\n" if left_out else "")
@@ -137,19 +140,24 @@ def _in_language(value: Any, *, is_code: bool) -> Any:
 
 def _said(row: Row, name: str) -> Any:
     """The value of a column; in a table of fields and values, the field says what the value is."""
-    is_code = (row.get("field") if name == "value" else name) in CODES
+    column = row.get("field") if name == "value" else name
+    if column == TYPED and not isinstance(row.get(name), Phrase):
+        return row.get(name)
+    is_code = column in CODES
     return _in_language(row.get(name), is_code=is_code)
 
 
 def _narrowed(
-    cells: list[list[str]], width: int, lists: Collection[int]
+    cells: list[list[str]], width: int, lists: Collection[int], of_names: Collection[int]
 ) -> tuple[list[list[str]], list[str]]:
     """The cells in lines of `width`, and the names of the columns that are left out because they do not fit,
     the last ones first. The first column, which names the row, and columns whose cells are single words
     (addresses) or without letters (telephones, times) are whole or left out; others are cut with an
-    ellipsis, as little as possible, but `lists`, which have more lines."""
+    ellipsis, as little as possible, but `lists` and names, which have more lines."""
     columns = [*zip(*cells, strict=True)]
     least_widths = [len(name) + MIN_PADDING for name in cells[0]]
+    for n in of_names:
+        least_widths[n] = max(least_widths[n], min(_OF_NAMES, max(map(len, columns[n]))))
     widest = [max(least, *map(len, column)) for least, column in zip(least_widths, columns, strict=True)]
     whole = [number == 0 or not any(map(_has_words, column)) for number, column in enumerate(columns)]
     kept: list[int] = []
@@ -166,7 +174,10 @@ def _narrowed(
         limit -= 1
     limits = [own if whole[n] else max(limit, least_widths[n]) for n, own in enumerate(widest)]
     return (
-        [[(_in_lines if n in lists else _cut)(row[n], limits[n]) for n in kept] for row in cells],
+        [
+            [(_in_lines if n in lists or n in of_names else _cut)(row[n], limits[n]) for n in kept]
+            for row in cells
+        ],
         [name for n, name in enumerate(cells[0]) if n not in kept],
     )
 

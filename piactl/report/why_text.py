@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
+from piactl.core.explain.run_steps import NOT_REACHED
 from piactl.phrase import Phrase, joined
 from piactl.report.account_text import right_words
 from piactl.report.escaping import shown
@@ -57,9 +58,12 @@ def said_text(view: View, is_to_hand_over: Callable[[str], bool]) -> str:
 
 
 def _helping(view: View) -> Iterator[tuple[str, str]]:
-    """The first command that helps of each answer, with what it is for; none where the day alone helps, and
-    none for a service of somebody who cannot log in, or whose post has ended."""
+    """The first command that helps of each answer, with what it is for: only that of an open case; none where
+    the day alone helps, and none for a service of somebody who cannot log in, or whose post has ended."""
     answers = view["answers"]
+    if view["cases"]:
+        yield from ((case["command"], case["text"]) for case in view["cases"])
+        return
     if view["log_in"] and answers[0]["subject"] not in _OF_LOG_IN:
         return
     for answer in answers[:1] if answers[0]["subject"] == "state" else answers:
@@ -79,7 +83,7 @@ def step_rows(view: View) -> Iterator[dict[str, Any]]:
 
 
 def step_lines(view: View) -> str:
-    """The steps of a person in a run, one line for each."""
+    """The steps of a person in a run, one line for each that was reached."""
     name = view["display_name"] or view["matricule"] or translate_word("(archived)")
     facts = {
         "who": f"{name}  {view['uid'] or translate(Phrase('(no account)'))}",
@@ -89,6 +93,8 @@ def step_lines(view: View) -> str:
     head = Phrase("{who}: run {run} as of {day}: {status}", status=translate_word(view["status"]), **facts)
     lines = [translate(head)]
     for step in view["steps"]:
+        if step["code"] == NOT_REACHED:
+            continue
         verdict = translate_word(_SHOWN.get(step["verdict"], step["verdict"]))
         text = translate(step["text"])
         lines.append(f"  {translate_word(step['step']):<{_WIDTH}} {verdict:<8} {text}")

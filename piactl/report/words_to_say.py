@@ -12,8 +12,7 @@ View = Mapping[str, Any]
 
 _NUMEN = Phrase("I need your NUMEN; then I give you a password for one log in")
 _HR = Phrase("The data of HR do not allow a log in at present; please ask your HR office")
-_ENDED = Phrase("Your post has ended, and the account with it. If you have another one, HR has to record it")
-_HANDED_OVER = Phrase("I cannot do this myself: I hand your request over to an administrator")
+_HANDED_OVER = Phrase("I cannot open it myself: I hand your request over to an administrator")
 
 _CAUSES: Mapping[str, Phrase] = {
     "no-password": Phrase("No password is set for this account. {next}", next=_NUMEN),
@@ -52,16 +51,16 @@ _CAUSES: Mapping[str, Phrase] = {
     "lock": Phrase("The account is locked. {next}", next=_HANDED_OVER),
     "entry": Phrase("The account is not as it should be. {next}", next=_HANDED_OVER),
     "position-lock": _HR,
-    "closed": _ENDED,
     "closed-by-hand": Phrase("The account is closed. {next}", next=_HANDED_OVER),
-    "archived": _ENDED,
     "leave": _HR,
-    "grace": Phrase(
-        "Your post has ended, and some applications end with it. If you have another one, HR has to record it"
-    ),
     "delay": Phrase("You can log in; some applications of a new post open a few days later"),
 }
 """By the kind of the first cause."""
+_CODES = {
+    "always": Phrase("always with a code of your telephone"),
+    "off-site": Phrase("from outside the school with a code of your telephone"),
+}
+"""By the setting `otp` of a service."""
 
 
 def words_to_say(view: View) -> str:
@@ -69,7 +68,8 @@ def words_to_say(view: View) -> str:
     first = view["answers"][0]
     if view["cases"]:
         return Phrase(
-            "HR and an administrator have to decide first whose data these are. {next}", next=_HANDED_OVER
+            "HR and an administrator have to decide first whose data these are; the account follows the "
+            "night after. I hand your request over to them"
         )
     if any((remedy["command"] or "").startswith("piactl why ") for remedy in first["remedies"]):
         return Phrase("This account was joined with another one of yours: log in with that one")
@@ -94,12 +94,28 @@ def words_to_say(view: View) -> str:
 
 
 def _of_cause(kind: str, view: View) -> Phrase:
-    coming = view["next_post"]
+    coming, first = view["next_post"], view["answers"][0]
     if coming and kind in ("grace", "closed"):
         return Phrase(
-            "Your former post has ended; the next one, at {uai}, begins on {day}, with its applications",
+            "Your former post has ended; the next one, at {uai}, begins on {day}, and some of its "
+            "applications a few days later",
             uai=coming["uai"],
             day=coming["start"],
+        )
+    of_account = first["subject"] in ("state", "login")
+    if kind == "grace":
+        until = first["until"] if of_account and view["log_in"]["effect"] != "refused" else None
+        return Phrase(
+            "Your post has ended, and some applications with it{until}. If you have another one, or this one "
+            "goes on, HR has to record it",
+            until=Phrase("; you can log in until {day}", day=until) if until else "",
+        )
+    if kind in ("closed", "archived"):
+        since = first["since"] if of_account else None
+        return Phrase(
+            "Your post has ended, and the account with it{since}: nobody can log in any more, not for its "
+            "messages either. If you have another post, HR has to record it",
+            since=Phrase(" since {day}", day=since) if since else "",
         )
     return _CAUSES[kind]
 
@@ -112,6 +128,8 @@ def _on_a_day(answer: View) -> Phrase:
 def _of_service(label: str, view: View) -> str:
     answers = view["answers"]
     held, others = ([a for a in answers if a["yes"] is yes] for yes in (True, False))
+    if held and held[0]["otp"] in _CODES:
+        label = Phrase("{service} ({code})", service=label, code=_CODES[held[0]["otp"]])
     if held and others and all(answer["uai"] for answer in answers):
         return Phrase(
             "You have {service} at {held}, and not at {others}. If that is wrong, I hand your request over "
@@ -134,8 +152,8 @@ def _of_service(label: str, view: View) -> str:
         )
     if held and held[0]["uai"]:
         return Phrase(
-            "You have {service} at {uai}: log out and in again, and read me the message that you get. If "
-            "that is not your school, your HR office has to correct it",
+            "You have {service} at {uai}. If that is not your school, your HR office has to correct it; if "
+            "it is, log out and in again, and read me the message that you get",
             service=label,
             uai=held[0]["uai"],
         )
@@ -157,7 +175,17 @@ def _not_held(label: str, answer: View, view: View) -> Phrase:
             day=day,
         )
     if view["log_in"] and view["log_in"]["kind"] == "grace":
-        return _of_cause("grace", view)
+        grace = _of_cause("grace", view)
+        if not (answer["uai"] and answer["since"]):
+            return grace
+        ended = Phrase(
+            "Since {day} you no longer have {service}: your post there has ended",
+            day=answer["since"],
+            service=service,
+        )
+        if any(map(day_of, view["answers"])):
+            return ended
+        return Phrase("{first}. {second}", first=ended, second=grace)
     return Phrase(
         "With your present post you do not have {service}. If you need it, I hand your request over to an "
         "administrator",
@@ -171,11 +199,7 @@ def day_of(answer: View) -> str | None:
 
 
 def handed_over(view: View, command: str, why: str) -> Phrase:
-    """One line for an administrator: whose account, why, and the command."""
-    return Phrase(
-        "{name} ({uid}): {why}: {command}",
-        name=view["display_name"] or "-",
-        uid=view["uid"],
-        why=why,
-        command=command,
-    )
+    """One line for an administrator: whose account, why, and the command, which may end the reason."""
+    if not why.endswith(command):
+        why = Phrase("{why}: {command}", why=why, command=command)
+    return Phrase("{name} ({uid}): {why}", name=view["display_name"] or "-", uid=view["uid"], why=why)

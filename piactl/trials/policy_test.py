@@ -98,7 +98,7 @@ class PolicyCases:
 def read_policy_cases(path: Path, policy: Policy) -> list[PolicyCase]:
     """The cases in a file. Raises ConfigurationInvalid with every mistake in it, including services and
     profiles that the policy does not have."""
-    read, document = read_typed(path, PolicyCases, "policy-cases")
+    read, document = read_typed(path, PolicyCases, Phrase("policy-cases"))
     for case in document.root.at("cases").items():
         _check_names(document, case, policy)
     document.refuse_mistakes()

@@ -58,20 +58,36 @@ sys.meta_path.insert(0, Hook())
 """
 
 
-@pytest.mark.parametrize("module", ["framework.terminal", "yaml._yaml", "typer", "commands.account"])
-def test_ctrl_c_while_piactl_starts_shows_no_traceback(tmp_path: Path, module: str) -> None:
+ENGLISH, FRENCH = "interrupted; nothing was changed", "interrompu ; rien n'a été changé"
+
+
+@pytest.mark.parametrize(
+    ("module", "language", "words"),
+    [
+        ("framework.terminal", "C", ENGLISH),
+        ("piactl.translation", "fr_FR", ENGLISH),  # which is not there yet
+        ("framework.terminal", "fr_FR", FRENCH),
+        ("yaml._yaml", "C", ENGLISH),
+        ("typer", "C", ENGLISH),
+        ("typer", "fr_FR", FRENCH),
+        ("commands.account", "fr_FR", FRENCH),
+    ],
+)
+def test_ctrl_c_while_piactl_starts_shows_no_traceback(
+    tmp_path: Path, module: str, language: str, words: str
+) -> None:
     """Before, an interrupt inside an import ended with the traceback of the interpreter."""
     (tmp_path / "sitecustomize.py").write_text(INTERRUPTED_AT, encoding="utf-8")
     ran = subprocess.run(
         [sys.executable, "-m", "piactl", "account", "list"],
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{TOP}", "AT": module},
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{TOP}", "AT": module, "LC_ALL": f"{language}.UTF-8"},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     assert (ran.returncode, ran.stdout) == (130, "")
-    assert ran.stderr == "piactl: interrupted; nothing was changed\n"
+    assert ran.stderr == f"piactl: {words}\n"
 
 
 def test_declining_otp_enroll_shows_no_device_secret(staffed: Academy) -> None:

@@ -44,7 +44,7 @@ def test_enroll_draws_a_qr_code_whose_device_can_be_verified(two: Academy) -> No
         two, "otp", "verify", UID, *KNOWN, answers={"Code of": phone.code(), "[y/N]": "y"}
     )
     assert code == 0, shown
-    assert "Code of otp-" in shown
+    assert "Code of the new device otp-" in shown
     assert "the password followed by a code" in shown
 
 

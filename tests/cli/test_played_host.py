@@ -266,7 +266,7 @@ def help_desk_host(hosts: Network, nights: DebianHost) -> DebianHost:
     done = host.tries("piactl nightly")
     assert (done.returncode, elsewhere in done.stderr) == (Exit.CONFIGURATION, True), done
     way_on = (
-        "They type, on a host with the identity administrator, such as that of the nights "
+        "To hand over, on a host with the identity administrator, such as that of the nights "
         "(group piactl-admin): "
     )
     done = host.types("ope", "piactl", *lock)

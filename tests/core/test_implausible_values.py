@@ -48,8 +48,10 @@ def test_what_is_no_name_or_more_than_the_name_is_told(part: str, code: str, tex
     assert fault is not None
     assert (fault.code, fault.part) == (code, part)
     assert str(fault).startswith(f"{part} {text!r} ")
-    assert "in HR" in str(fault)
-    assert "`real_names` in the policy" in str(fault), "a real name needs a remedy"
+    assert "; HR: " in str(fault)
+    assert "administrator: or, if somebody is called so, add it to `real_names`" in str(fault), (
+        "a real name needs a remedy"
+    )
     assert names_problem({part: text}, {plain_letters(text)}) is None, "and this is one"
 
 

@@ -50,7 +50,9 @@ NO_SENTENCES = {
     "Administer staff accounts in an LDAP directory from HR data",  # help
     "did you mean",  # how an advice begins
     "mapping values are not allowed", "did not find expected key", "block end",
-    "cannot start any token",  # what YAML says
+    "cannot start any token", "end of stream", "expected ',' or", "node content", "hexdecimal number",
+    "could not find expected", "block sequence entries are not allowed",
+    "unknown escape character",  # what YAML says
     "is wrong",  # how a reason of core begins
     "an identity check was wrong",  # in the journal
     "the old policy",  # the name of a run

@@ -281,7 +281,7 @@ def test_a_byte_order_mark_is_no_part_of_the_header(sample, read):
 
 def test_unknown_columns_are_named(sample, read):
     feed = read(sample.text(sample.row() + ";x", header=sample.header + ";Grade"))
-    assert feed.remarks == ("columns not read: 'grade'",)
+    assert feed.remarks == ("columns not read: 'Grade'",)
 
 
 def test_the_date_of_a_feed(sample, read):

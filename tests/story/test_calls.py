@@ -34,7 +34,7 @@ LABELS: Mapping[str, tuple[str, str]] = {
     "hand over": ("hand over", "à remettre"),
     "numen": ("NUMEN", "NUMEN"),
     "sure": ("[y/N]", "[o/N]"),
-    "code": ("Code of", "Code de"),
+    "code": ("Code of the new", "Code du nouveau téléphone"),
 }
 
 
@@ -160,6 +160,7 @@ def test_1_i_forgot_my_password(desk: Desk) -> None:
         screen.count(f"Claire Dubreuil, ENS {desk.words('at', 'à')} {THUILLIER} (Lycée Louis Thuillier)") >= 2
     )
     password = given(screen)
+    assert bool(re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d", screen)) is not desk.language, "one form of a time"
     assert not desk.lets_in(CLAIRE, OWN)
     time.sleep(2.05)  # a wrong password delays the next log in
     change(desk.academy, CLAIRE, password, NEW)
@@ -334,6 +335,8 @@ def test_24_the_telephone_that_shows_my_codes_is_at_home(desk: Desk) -> None:
 def test_26_a_code_is_asked_for_at_home(desk: Desk) -> None:
     assert desk.words("no telephone shows one yet", "aucun téléphone n'en") in desk.reads_out(CLAIRE, "login")
     assert desk.words("from outside by", "de l'extérieur par") in desk.types("why", CLAIRE, "login")
+    said = desk.reads_out(CLAIRE, "iprof")
+    assert desk.words("with a code of your telephone", "avec un code de votre téléphone") in said
     assert desk.lets_in(CLAIRE, OWN)
 
 
@@ -360,10 +363,14 @@ def test_10c_my_next_post_begins_in_some_days(desk: Desk) -> None:
     said = desk.reads_out("paul.somme", "login")
     assert said.startswith(desk.words("Your former post has ended", "Votre ancien poste a pris fin"))
     assert THUILLIER in said
+    assert desk.words("a few days later", "quelques jours plus tard") in said, "after the delay of I-Prof"
     screen = " ".join(desk.types("why", "paul.somme", "livret").split())
     assert f"{THUILLIER} (Lycée Louis Thuillier) {desk.words('on', 'le')} " in screen
     assert desk.words("the post there begins on", "l'affectation y commence le") in screen
     assert desk.label("hand over") not in screen
+    said = desk.reads_out("paul.somme", "livret")
+    assert desk.words("you no longer have Livret", "vous n'avez plus Livret") in said, "of the former school"
+    assert said.count(MARESCHAL) == said.count(THUILLIER) == 1
 
 
 def test_11_i_see_the_service_of_a_school_that_is_not_mine(desk: Desk) -> None:
@@ -462,8 +469,13 @@ def test_16_18_why_am_i_not_let_in(desk: Desk, uid: str, english: str, french: s
     assert said.startswith(desk.words(english, french)), said
     for secret in ("verrouille", "disponibilite", "susp", uid.split(".")[0]):
         assert secret not in said.lower()
+    if uid == "armand.tillol":  # 20: the day, and the messages
+        assert re.search(desk.words(r"since \d{4}-.*messages", r"depuis le \d\d/.*messages"), said), said
     assert not desk.lets_in(uid, OWN)
     desk.types("password", "reset", uid, exits=1)
+    if uid == "gaspard.noir":
+        screen = desk.types("account", "find", "noir")
+        assert desk.words("position verrouille: ENS", "position « verrouille » : ENS") in screen
 
 
 def test_19_i_have_retired(desk: Desk) -> None:
@@ -472,6 +484,7 @@ def test_19_i_have_retired(desk: Desk) -> None:
     assert said.startswith(
         desk.words("Your post has ended, and some", "Votre poste a pris fin, et certaines")
     )
+    assert re.search(desk.words("log in until [0-9-]{10}", "connecter jusqu'au [0-9/]{10}"), said), said
     screen = desk.types("why", "odile.lhomel", "login")
     assert not re.search("account (reopen|extend)", screen)
     assert desk.reads_out("odile.lhomel") == said
@@ -508,7 +521,11 @@ def test_22_hr_has_me_twice(desk: Desk) -> None:
     desk.academy.night(day(0).isoformat(), feed)
     said = desk.reads_out(CLAIRE, "login")
     assert desk.words("whose data these are", "à qui sont ces données") in said
-    assert "piactl match show " in desk.types("why", CLAIRE, "login")
+    for subject in ("login", "livret"):  # the line has both matricules' people, and the row
+        line = desk.line("hand over", CLAIRE, subject)
+        assert re.search(r"hr-\S+:\d+: .*\b1050\b", line.replace(" : ", ": ")), line
+        assert re.search(r"piactl match show \w+$", line)
+        assert line.count("piactl") == 1
     assert desk.lets_in(CLAIRE, OWN)
 
 
@@ -526,6 +543,8 @@ def test_17_my_account_was_hacked(desk: Desk) -> None:
             desk.words("The account is locked. I cannot", "Le compte est verrouillé. Je ne")
         )
         assert "appel" not in said
+    screen = " ".join(desk.types("why", CLAIRE, "login").split())
+    assert desk.words("refused once the lock is lifted: ", "refusé après la levée du verrou : ") in screen
     desk.types("password", "reset", CLAIRE, exits=1)
     desk.types("account", "unlock", CLAIRE, *WHY, sure=desk.words("y", "o"))
     assert not desk.lets_in(CLAIRE, OWN)
@@ -551,6 +570,9 @@ def test_27_i_typed_the_command_wrong(desk: Desk) -> None:
     assert "account" in screen
     screen = desk.types("why", "claire.dubruil", exits=9)
     assert desk.words("did you mean", "s'agit-il de") + f" {CLAIRE}" in screen
+    screen = desk.types("account", "list", "--uai", "michelice", exits=2)
+    assert f"{MICHELIS} (Lycée Madeleine Michelis)" in screen
+    assert "--uai, " in desk.types("account", "find", "dubreuil", "--etab", "michelis", exits=2)
 
 
 # what `why` advises, as a program reads it

@@ -191,7 +191,7 @@ def test_why_says_that_a_person_is_retired_and_does_not_propose_to_reopen(academ
         assert account_state in done(academy, "why", "claire.dubreuil", "--as-of", day).out
     in_french(academy)
     ran = done(academy, "why", "claire.dubreuil", "--as-of", DAYS[6])
-    assert "position retraite à partir du 25/11/2026" in ran.out
+    assert "position « retraite » à partir du 25/11/2026" in ran.out
 
 
 def test_why_says_that_a_person_is_suspended_and_does_not_propose_to_reopen(academy: Academy) -> None:
@@ -215,11 +215,11 @@ def test_why_says_that_a_person_is_suspended_and_does_not_propose_to_reopen(acad
     ("position", "end", "words", "french"),
     [
         ("retraite", "", f"leaves on {DAYS[5]} by position retraite",
-         "part le 25/11/2026 par la position retraite"),
+         "départ le 25/11/2026 (position « retraite »)"),
         ("conge_parental", "2026-12-31", f"on leave from {DAYS[5]} to 2026-12-31 by position acces_reduit",
-         "en congé du 25/11/2026 au 31/12/2026 par la position acces_reduit"),
+         "en congé du 25/11/2026 au 31/12/2026 (position « acces_reduit »)"),
         ("suspension", "", f"locked from {DAYS[5]} by position verrouille",
-         "verrouillé à partir du 25/11/2026 par la position verrouille"),
+         "verrouillé à partir du 25/11/2026 (position « verrouille »)"),
     ],
 )  # fmt: skip
 def test_a_plan_shows_a_position_as_what_it_does(
@@ -234,7 +234,7 @@ def test_a_plan_shows_a_position_as_what_it_does(
     config = academy.sandbox.config
     english = config.read_text()
     in_french(academy)
-    assert f"+ {french} comme ENS à {THUILLIER} (Lycée Louis Thuillier)" in done(academy, *plan).out
+    assert f"+ {french}, ENS à {THUILLIER} (Lycée Louis Thuillier)" in done(academy, *plan).out
     config.write_text(english)
     academy.night(DAYS[1], feed)
     undo = done(academy, "undo", "last", *WHY, "--as-of", DAYS[1], "--dry-run").out
@@ -327,10 +327,10 @@ def test_what_the_help_desk_writes_is_asked_first(three_maries: Academy) -> None
     assert (code, "[o/N]" in screen) == (0, False), screen
     phone = enrolled(three_maries, uid)
     before = three_maries.values(uid, "oathTOTPToken")
-    verify, answers = ("otp", "verify", uid), {"Le NUMEN": numen, "Code de": phone.code()}
+    verify, answers = ("otp", "verify", uid), {"Le NUMEN": numen, "Code du": phone.code()}
     code, screen = at_terminal(three_maries, *verify, answers={**answers, question: "n"})
     assert (code, three_maries.values(uid, "oathTOTPToken")) == (12, before), screen
-    answers["Code de"] = phone.code()
+    answers["Code du"] = phone.code()
     code, screen = at_terminal(three_maries, *verify, answers={**answers, question: "oui"})
     assert code == 0, screen
     assert three_maries.values(uid, "oathTOTPToken") != before

@@ -119,11 +119,38 @@ def test_up_to_four_are_cards_and_more_are_a_table(staff: Academy) -> None:
     for language in ("C.UTF-8", "fr_FR.UTF-8"):
         code, text = at_terminal(staff, *find, "castelain", columns=80, LC_ALL=language)
         head, *lines, left_out = text.splitlines()
-        assert (code, len(lines), max(map(len, lines)) <= 80) == (0, 5, True), text
+        found = [line.split()[0] for line in lines if "@" in line]
+        assert (code, len(found), max(map(len, lines)) <= 80) == (0, 5, True), text
         assert "-o tsv" in left_out
-        assert "marie-christine.vandenberghe-castelain@ac-amiens.fr" in text
-        assert all(line.split()[0].endswith("@ac-amiens.fr") for line in lines), text
+        assert "marie-christine.vandenberghe-castelain@ac-amiens.fr" in found
+        assert all(address.endswith("@ac-amiens.fr") for address in found), text
         assert head.split()[0] in ("address", "adresse")
+        assert "Marie-Christine" in text, "a name has two lines rather than be cut"
+        assert text.count("Vandenberghe-Castelain") == 5
+
+
+def test_of_many_the_school_tells_people_apart(academy: Academy) -> None:
+    """Address, name and school are whole at 80 columns; function and state may be left out."""
+    people = [
+        ("Anne", THUILLIER),
+        ("Paul", MICHELIS),
+        ("Lise", THUILLIER),
+        ("Max", MICHELIS),
+        ("Zoé", MICHELIS),
+    ]
+    rows = [
+        row(matricule=str(1001 + n), prenom=first, nom_famille="de Hallencourt", uai=uai,
+            date_naissance=f"198{n}-03-04")
+        for n, (first, uai) in enumerate(people)
+    ]  # fmt: skip
+    academy.night(DAY, academy.feed(*rows, day=DAY))
+    find = ("account", "find", "hallencourt", "--as-of", DAY)
+    for language in ("C.UTF-8", "fr_FR.UTF-8"):
+        _, text = at_terminal(academy, *find, columns=80, LC_ALL=language)
+        lines = [" ".join(line.split()) for line in text.splitlines()]
+        assert any(
+            line.startswith("max.de-hallencourt@ac-amiens.fr Max de Hallencourt Lycée Mad") for line in lines
+        ), text
 
 
 @pytest.mark.parametrize(("word", "uid"), [("verdlot", "zoe.verdelot"), ("dubreuill", "claire.dubreuil")])

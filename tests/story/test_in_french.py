@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from tests.directory.spoiling_proxy import BIND, SEARCH, wire
+
 from .academy import Academy, prepared
 from .feeds import THUILLIER, row
 
@@ -64,8 +66,10 @@ COMMANDS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("drift", "list", "-o", "table"), "par"),
     (("exception", "list", "-o", "table"), THUILLIER),
     (("forecast", "-o", "table"), "comptes"),
+    (("forecast", "--list", "-o", "table"), "actif -> grâce"),
     (("forecast", "--leavers", "30", "-o", "table"), "Roy"),
     (("runs", "list", "-o", "table"), "terminée"),
+    (("runs", "show", "last", "-o", "table"), "terminée"),
     (("account", "history", IDA, "-o", "table"), "piactlException"),
     (("account", "close", IDA, "--until", DAYS[9], *WHY, "--dry-run"), "serait appliqué"),
     (("account", "lock", IDA, CLAIRE, *WHY, "--dry-run"), "verrouillé"),
@@ -207,6 +211,8 @@ def test_help_and_usage_errors_are_french(begun: Academy) -> None:
     completed = begun.spawn("--complete", "account", "lo", LANG="C.UTF-8").out
     assert completed == "lock\tVerrouiller des comptes aussitôt.\n"
     begun.edit("piactl.yaml", "directory:", "wrong:")
+    assert "Verrouiller des comptes aussitôt" in begun.run("account", "lock", "--help").out
+    begun.edit("piactl.yaml", "language: fr", "langue: fr")
     assert "Lock accounts at once" in begun.run("account", "lock", "--help").out
 
 
@@ -222,6 +228,71 @@ def test_mistakes_in_files_are_french(begun: Academy) -> None:
         ran = begun.run("plan")
         assert (ran.code, has in ran.out + ran.err) == (10, True), (after, ran)
         begun.edit(file, after, before)
+
+
+@pytest.mark.parametrize(
+    ("server", "has"),
+    [
+        ("ldap://127.0.0.1:1", "connexion refusée : le serveur est-il en marche ?"),
+        ("ldaps://nulle.part.invalid", "aucune adresse trouvée pour nulle.part.invalid"),
+        ("ldapi://%2Fnulle%2Fpart", "fichier ou dossier inexistant"),
+        ("http://127.0.0.1", "n'est pas une adresse comme"),
+    ],
+)
+def test_errors_of_connections_are_french(begun: Academy, server: str, has: str) -> None:
+    config = begun.sandbox.config
+    text = re.sub(r"servers: \[.*\]", f'servers: ["{server}"]', config.read_text(encoding="utf-8"))
+    config.write_text(text, encoding="utf-8")
+    for command in (("account", "list"), ("doctor",)):
+        ran = begun.run(*command)
+        assert ran.code in (8, 10), ran
+        assert has in ran.out + ran.err, ran
+        assert english_in(ran.out + ran.err) == [], ran
+
+
+def test_a_server_that_ends_in_the_middle_and_a_wrong_password_are_said_in_french(begun: Academy) -> None:
+    """Whatever the server does to the first or the second request, the bind included."""
+    secret = begun.sandbox.folder / "secrets" / "reader"
+    config = begun.sandbox.config
+    settings = config.read_text(encoding="utf-8")
+    for tag, fault, has in (
+        (BIND, "reset after", "connexion rompue par le serveur"),
+        (SEARCH, "half-close", "lire la racine du serveur : le serveur a fermé la connexion"),
+        (SEARCH, "disconnection notice", "le serveur a mis fin à la session : unavailable (52)"),
+        (SEARCH, "unavailable", "Réessayer plus tard, ou regarder le journal du serveur"),
+    ):
+        with wire(begun.sandbox.folder / "slapd" / "ldapi", tag, fault, times=99) as proxy:
+            config.write_text(re.sub(r"servers: \[.*\]", f'servers: ["{proxy.uri}"]', settings))
+            ran = begun.run("account", "list")
+        assert (ran.code, has in ran.err) == (8, True), ran
+        assert english_in(ran.err.replace("going down", "").replace("says the proxy", "")) == [], ran
+    config.write_text(settings, encoding="utf-8")
+    secret.write_text("faux\n", encoding="utf-8")
+    ran = begun.run("account", "list")
+    assert (ran.code, "refusée : invalidCredentials (49). Vérifier le DN" in ran.err) == (8, True), ran
+
+
+def test_what_yaml_cannot_read_is_said_in_french(begun: Academy) -> None:
+    config = begun.sandbox.config
+    for line, has in (
+        ("x: [1, 2", "un guillemet ou un crochet n'est pas fermé"),
+        ("toto\ny: 1", "il manque un `:` : une clé s'écrit `clé: valeur`"),
+        ("x: - a", "un `-` n'est pas permis ici"),
+        (r'x: "\q"', "une barre oblique inverse entre guillemets doubles"),
+        ("%TAG x", "l'analyseur dit \"did not find expected '!'\""),
+    ):
+        draft = begun.folder / "brouillon.yaml"
+        draft.write_text(f"{config.read_text(encoding='utf-8')}{line}\n", encoding="utf-8")
+        ran = begun.spawn("--config", str(draft), "status", LANG="C.UTF-8")
+        assert (ran.code, has in ran.err) == (10, True), ran
+
+
+def test_a_reason_is_shown_as_it_was_typed(begun: Academy) -> None:
+    """Also one that is a day, which would be 24/12/2026 anywhere else."""
+    begun.run("account", "lock", IDA, "--reason", "2026-12-24", "--as-of", DAYS[0])
+    for command in (("account", "show", IDA), ("why", IDA, "login"), ("exception", "list", "-o", "table")):
+        assert "24/12/2026" not in begun.run(*command, "--as-of", DAYS[0]).out, command
+    assert "2026-12-24" in begun.run("account", "show", IDA, "--as-of", DAYS[0]).out
 
 
 def test_mistakes_in_settings_are_french_under_a_french_locale(

@@ -64,13 +64,15 @@ def test_each_step_says_what_became_of_a_person(staffed: Academy) -> None:
 
     leo = way(staffed, "1004")
     assert verdicts(leo) == [("held", "rejected"), *[NOT_REACHED] * 5]
-    assert ".csv:5: " in leo["row"][2]
+    assert ".csv:5: debut: " in leo["row"][2]
+    assert "[" not in leo["row"][2], "the code of the step is for programs"
 
 
 def test_the_text_the_table_and_french(staffed: Academy) -> None:
     second_night(staffed)
     ran = staffed.run("why", "noel.verdelot", "--run", "last")
     assert "  matching    HELD     case" in ran.out
+    assert "guards" not in ran.out, "people read the steps that were reached"
     table = staffed.run("why", "-", "--run", "last", "-o", "csv", stdin="ida.verdelot\nnobody.here\n")
     assert table.code == 5
     assert table.out.startswith("uid,run,step,verdict,code,text\nida.verdelot,")

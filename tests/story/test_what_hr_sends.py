@@ -32,7 +32,7 @@ REJECTED = (
     ({"nom_famille": "poste vacant"}, "name-placeholder", "nom_famille 'poste vacant' is not a name"),
     ({"nom_famille": "vacataire"}, "name-placeholder", "nom_famille 'vacataire' is not a name"),
     ({"nom_famille": "M. Bréhat"}, "name-honorific",
-     "nom_famille 'M. Bréhat' begins with m.: write the name"),
+     "nom_famille 'M. Bréhat' begins with m.; HR: write the name alone"),
     ({"nom_famille": "Bréhat - congé"}, "name-status", "'Bréhat - congé' has 'conge' beside the name"),
     ({"nom_famille": "Bréhat suspendu"}, "name-status",
      "'Bréhat suspendu' has 'suspendu' beside the name"),

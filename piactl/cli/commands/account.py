@@ -28,9 +28,8 @@ from piactl.cli.framework.options import (
     with_shared_options,
 )
 from piactl.cli.framework.output import display, layout_or_default, of_each, read_columns, say, show_views
-from piactl.config.nearest_word import hint
+from piactl.config.nearest_word import hint, read_establishment
 from piactl.core.model.account import State
-from piactl.core.model.establishment import read_establishment
 from piactl.core.text import listed_words
 from piactl.directory.store.account_entries import Entry
 from piactl.edits.account_store import AccountStore, find_entry
@@ -45,8 +44,8 @@ COLUMNS = (
     "uid", "matricule", "address", "display_name", "state", "locked", "login_until", "next_due",
     "profiles", "drift",
 )  # fmt: skip
-FOUND = ("address", "display_name", "functions", "establishment_names", "state")
-"""The columns for people of what was found, of which the address stays whole."""
+FOUND = ("address", "display_name", "establishment", "functions", "state")
+"""The columns for people of what was found: what tells people apart comes first, and is left out last."""
 MOST_CARDS = 4
 ACCESS = ("display_name", "functions", "services")
 
@@ -206,7 +205,8 @@ def _found_row(view: Mapping[str, Any]) -> dict[str, Any]:
     state = view["state"]
     if view["locked"]:
         state = Phrase("{state}, LOCKED", state=translate_word(state))
-    return {**view, "address": view["address"] or view["uid"], "state": state}
+    address, establishment = view["address"] or view["uid"], view["establishment_names"]
+    return {**view, "address": address, "establishment": establishment, "state": state}
 
 
 def _access_row(view: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ from piactl.runs.approvals import answer_plan
 from piactl.runs.begin_run import begin_beside
 from piactl.translation import translate
 
-COLUMNS = ("request", "kind", "account", "by", "at", "until", "reason")
+COLUMNS = ("request", "account", "until", "by", "kind", "reason", "at")
 Name = Annotated[
     str,
     typer.Argument(

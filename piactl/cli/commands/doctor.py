@@ -14,6 +14,7 @@ from piactl.cli.framework.configuration import (
     names_configuration,
     strongest_identity,
     this_configuration,
+    use_configured_language,
 )
 from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import Form, Output, read_names
@@ -110,6 +111,7 @@ def check(
 
 
 def _show(rows: list[dict[str, str]], output: Form | None, *, strict: bool, problems: bool) -> int:
+    use_configured_language()
     if output in (None, Form.TABLE):
         display([doctor_text(rows, problems=problems)], "table")  # it is in the language of people
     else:

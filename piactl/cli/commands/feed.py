@@ -4,7 +4,7 @@ were."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date, timedelta
 from enum import StrEnum
@@ -54,13 +54,13 @@ from piactl.core.plan.check_feed_limits import (
     comparable,
 )
 from piactl.core.plan.state_between_runs import Memory, SourceMemory
-from piactl.core.text import iso, percent
+from piactl.core.text import few, iso, percent
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.rare_entries import read_rare_entries
 from piactl.directory.store.state_records import read_memory
 from piactl.errors import Exit, FeedRefused, UsageError
 from piactl.feed.error_codes import REFUSALS
-from piactl.feed.feed_result import understood
+from piactl.feed.feed_result import Feed, understood
 from piactl.feed.open_feed import open_feed
 from piactl.feed.rejects_file import rejects_content, with_rejections, write_rejects
 from piactl.host.private_files import refuse_input, refuse_output
@@ -76,6 +76,8 @@ from piactl.report.plan_text import rejection_words
 from piactl.report.table import rendered
 from piactl.translation import translate, translate_word
 from piactl.trials.rehearse_nights import RehearsalFolder
+
+_FEW = 5
 
 File = Annotated[str, typer.Argument(metavar="FEED", help="A feed file, PATH or SOURCE=PATH.")]
 
@@ -93,8 +95,9 @@ def check(
     nearly the name of one, a missing line #FIN, two matricules with one NUMEN or one birth date and name,
     matricules whose length is unusual (a spreadsheet removes leading zeros), and data that are too old. With
     --compare it reads the last feeds of the source and the known matricules from the directory, warns of
-    columns whose blanks, values or forms differ from theirs and of the feed that the last night applied, and
-    applies the limits that compare feeds, as a night does. A feed dated in the future is refused.
+    columns whose blanks, values or forms differ from theirs and of the feed that the last night applied,
+    names matricules without an account, and applies the limits that compare feeds, as a night does. A feed
+    dated later than `feed_days` of its source (7 days, unless set) from today is refused.
 
     Exit codes: 0 usable, 5 rows are rejected, 6 the whole feed is refused.
 
@@ -109,12 +112,7 @@ def check(
         sourced = _judged(sourced, configuration)
         feed, facts = sourced.feed, sourced.feed.facts
         memory = Memory(sources={sourced.source.name: before}) if before else _memory_of(sourced)
-        check_limits([sourced], memory, {}, day, ())
-        holding = () if sourced.source.supplement else sourced.judgement
-        holds = {r.matricule: r.message for r in holding if r.matricule} | dict(feed.held)
-        of_run = FeedOfRun(sourced.source, sourced.path, facts, held=holds)
-        check_held([of_run], memory, day, ())
-        refuse_ahead(sourced, day)
+        holds = _refuse_wholly(sourced, memory, day)
     except FeedRefused as error:
         go_on_as("nightly", file)
         if output is Form.JSON:
@@ -156,6 +154,17 @@ def check(
     return int(Exit.PARTLY if rejections else Exit.DONE)
 
 
+def _refuse_wholly(sourced: SourcedFeed, memory: Memory, day: date) -> dict[str, str]:
+    """Who would be held, by matricule. Raises FeedRefused if the feed exceeds a limit of its source."""
+    feed = sourced.feed
+    check_limits([sourced], memory, {}, day, ())
+    holding = () if sourced.source.supplement else sourced.judgement
+    holds = {r.matricule: r.message for r in holding if r.matricule} | dict(feed.held)
+    check_held([FeedOfRun(sourced.source, sourced.path, feed.facts, held=holds)], memory, day, ())
+    refuse_ahead(sourced, day)
+    return holds
+
+
 def _memory_of(sourced: SourcedFeed) -> Memory:
     """The memory for a check without a directory: it is not known which sets were applied, so the set that a
     delta changes counts as applied."""
@@ -174,8 +183,25 @@ def _compared(sourced: SourcedFeed, configuration: Configuration) -> tuple[Sourc
         listed = dict(read_account_list(reader, directory.state, unreadable).accounts())
         accounts = configuration.managed(reader)
         file = Written(source, feed.present, feed.layout.is_rejects)
-        slips = find_slips([file], accounts, listed, linked_matricules(read_rare_entries(*accounts)), memory)
-    return replace(sourced, feed=without_slips(feed, slips)), memory.sources.get(source.name)
+        linked = linked_matricules(read_rare_entries(*accounts))
+        slips = find_slips([file], accounts, listed, linked, memory)
+    known = {matricule for matricule, _ in listed.values()} | linked.first.keys() | slips.keys()
+    feed = replace(without_slips(feed, slips), remarks=(*feed.remarks, *_newcomers(feed, known)))
+    return replace(sourced, feed=feed), memory.sources.get(source.name)
+
+
+def _newcomers(feed: Feed, known: Collection[str]) -> Iterator[str]:
+    """The people without an account. A matricule that somebody mistyped is among them."""
+    newcomers = sorted(feed.present - {*known})
+    if newcomers:
+        people = [feed.people.get(matricule) for matricule in newcomers]
+        names = [f"{p.given_name} {p.usage_name or p.family_name}" if p else "" for p in people]
+        listed = [f"{matricule} {name}".strip() for matricule, name in zip(newcomers, names, strict=True)]
+        yield Phrase(
+            "{matricules}: {people}; if one of them is not new, the matricule is wrong",
+            matricules=counted(len(newcomers), "matricule has no account", "matricules have no account"),
+            people=few(listed, _FEW),
+        )
 
 
 def rejects(
@@ -187,7 +213,8 @@ def rejects(
     """Write the rejected rows of a feed to a file, with the reasons in a further column and without NUMENs.
 
     Correct the file and feed it again: it adds to the feed, and never counts as a full feed. A row without
-    a NUMEN changes no NUMEN.
+    a NUMEN changes no NUMEN. A FILE that ends with .xlsx is a workbook, in which a spreadsheet changes no
+    cell by itself. If the whole feed is refused, as `feed check` says, nothing is written.
 
     Example: piactl feed rejects rh.csv --out rejects.csv
     """
@@ -195,14 +222,19 @@ def rejects(
         refuse_output("--out", out, instead=Phrase("give --out - and redirect: >FILE"))
     configuration = this_configuration()
     sourced = _judged(_read(file, configuration), configuration)
-    supplement = sourced.source.supplement
-    with open_feed(sourced.path, sourced.source) as opened:
+    try:
+        _refuse_wholly(sourced, _memory_of(sourced), today(configuration))
+    except FeedRefused as error:
+        error.options = ()  # its rows are not the fault
+        raise
+    source = sourced.source
+    with open_feed(sourced.path, source) as opened:
         rows = enumerate(opened.stream, start=1)
-        feed = with_rejections(sourced.feed, rows, sourced.judgement, supplement=supplement)
+        feed = with_rejections(sourced.feed, rows, sourced.judgement, supplement=source.supplement)
     if out == "-" and feed.raw_lines:
         print_utf8("latin-1")  # byte for byte
-        put([rejects_content(feed).decode("latin-1")])
-    count = len(feed.raw_lines) if out == "-" else write_rejects(Path(out), feed)
+        put([rejects_content(feed, source).decode("latin-1")])
+    count = len(feed.raw_lines) if out == "-" else write_rejects(Path(out), feed, source)
     if count:
         say(Phrase("{rows} to {file}", rows=counted(count, "row written", "rows written"), file=out))
     else:
@@ -317,13 +349,27 @@ def _blanks(row: Mapping[str, Any], nights: Iterable[Mapping[str, Any]]) -> list
     return [column for column, number in blanks.most_common() if number]
 
 
+_MEASURED = {
+    "validity": Phrase("rows accepted"),
+    "completeness": Phrase("values present"),
+    "uniqueness": Phrase("rows without a double"),
+    "timeliness": Phrase("posts known in time"),
+    "stability": Phrase("rows that did not come back"),
+    "coverage": Phrase("establishments present"),
+}
+"""What a part of a score is the share of."""
+
+
 def _turned(
     rows: Sequence[Mapping[str, Any]], columns: Sequence[str]
 ) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
-    """A line for each column, with the value of each source."""
+    """A line for each column, with the value of each source, and with what a share is the share of."""
     first, *names = columns
-    lines = [{first: translate_word(name), **{row[first]: row[name] for row in rows}} for name in names]
-    return lines, (first, *(row[first] for row in rows))
+    lines = [
+        {first: translate_word(name), **{row[first]: row[name] for row in rows}, "": _MEASURED.get(name, "")}
+        for name in names
+    ]
+    return lines, (first, *(row[first] for row in rows), "")
 
 
 def _feeds(

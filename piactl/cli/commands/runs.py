@@ -197,6 +197,8 @@ def _plain(name: str, value: object) -> object:
     if name == "journal":
         start = f"{str(value.get('hash'))[:12]}..."
         return Phrase("line {number}, hash {hash}", number=value.get("seq"), hash=start)
+    if name == "alone":  # the process of a command that was no night
+        return Phrase("process {number}", number=value.get("pid"))
     if name == "counted":  # by a guard: the number, and of how many
         each = [
             Phrase("{number} of {of} {kind}", number=number, of=of, kind=Phrase(kind))

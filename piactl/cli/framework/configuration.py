@@ -14,7 +14,7 @@ from pathlib import Path
 from piactl.clock import civil_today
 from piactl.config.read_policy import policy_of
 from piactl.config.read_register import read_register, register_digest
-from piactl.config.read_settings import read_settings
+from piactl.config.read_settings import read_language, read_settings
 from piactl.core.model.establishment import Register
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.person import COMMON
@@ -170,11 +170,11 @@ def this_configuration() -> Configuration:
 
 
 def use_configured_language() -> None:
-    """From now on texts are in the language of the configuration, if it can be read: for help and for errors
-    of the command line, which come before it is read."""
+    """From now on texts are in the language that the configuration names: for help, and for what ends a
+    command before the configuration is read, such as a mistake in it."""
     if chosen.configuration is None:
         with suppress(PiactlError, OSError):
-            this_configuration()
+            use(read_language(configuration_path()))
 
 
 def today(configuration: Configuration) -> date:

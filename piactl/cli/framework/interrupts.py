@@ -6,16 +6,26 @@ import os
 import signal
 from typing import NoReturn
 
+from piactl.phrase import Phrase
+
+_NOTHING_BEGUN = Phrase("interrupted; nothing was changed")
+_words: str = _NOTHING_BEGUN
+"""What Ctrl-C says: English until the language of the environment is known."""
+
 
 def leave_at_once() -> None:
     """From now on Ctrl-C ends the process without a traceback, unless the caller has it ignored."""
+    global _words
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
+    from piactl.translation import translate, use
+
+    use("")
+    _words = translate(_NOTHING_BEGUN)
 
 
 def _leave(_number: int, _frame: object) -> NoReturn:
-    # in English, because the French may not be there yet
-    os.write(2, b"piactl: interrupted; nothing was changed\n")
+    os.write(2, f"piactl: {_words}\n".encode())
     os._exit(130)
 
 

@@ -17,7 +17,8 @@ import typer
 
 from piactl.cli.framework.configuration import Configuration, this_configuration, today
 from piactl.cli.framework.terminal import print_utf8
-from piactl.core.model.establishment import read_establishment, read_uai
+from piactl.config.nearest_word import read_establishment
+from piactl.core.model.establishment import read_uai
 from piactl.core.plan.change import GUARD_KINDS
 from piactl.core.text import listed_words, read_json
 from piactl.errors import ReasonMissing, UsageError

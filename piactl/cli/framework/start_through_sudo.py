@@ -115,9 +115,9 @@ def refuse_command(words: str) -> None:
         roles_of_caller.refuse_command(words, COMMANDS[words].roles)
     except NotPermitted as refused:
         where, typed = _on_another_host(COMMANDS[words].roles), output.typed_again(())
-        they = Phrase("They type: {command}", command=typed)
+        they = Phrase("To hand over: {command}", command=typed)
         if where:
-            they = Phrase("They type, {where}: {command}", where=where, command=typed)
+            they = Phrase("To hand over, {where}: {command}", where=where, command=typed)
         raise NotPermitted(joined([str(refused), they], "{first}\n{second}")) from None
 
 

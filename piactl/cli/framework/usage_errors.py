@@ -37,9 +37,13 @@ def _problem(error: Any, arguments: list[str]) -> str:
             return Phrase("Missing argument {name}", name=_name(error.param))
         return Phrase("Missing option {name}", name=_name(error.param))
     if kind == "NoSuchOption":
-        options = [name for p in error.ctx.command.params for name in p.opts] if error.ctx else []
+        names = [name for p in error.ctx.command.params for name in p.opts] if error.ctx else []
+        options = [name for name in names if name.startswith("--")]
         problem = Phrase("No such option: {option}", option=error.option_name)
-        return _with_meant(problem, nearest(error.option_name, [*options, "--help"], _NEAR_ENOUGH))
+        meant = nearest(error.option_name, [*options, "--help"], _NEAR_ENOUGH)
+        if meant or not options:
+            return _with_meant(problem, meant)
+        return Phrase("{problem}; there are: {names}", problem=problem, names=", ".join(options))
     if kind == "BadOptionUsage":
         if any(argument.startswith(f"{error.option_name}=") for argument in arguments):
             return Phrase("Option {option} does not take a value", option=error.option_name)

@@ -245,12 +245,14 @@ def _is_denied(question: Question, credentials: Credentials) -> bool:
 
 def _causes(question: Question, around: LoginContext) -> Iterator[Cause]:
     yield from _by_the_entry(question, around)
-    yield from _locks(question)
+    locks = list(_locks(question))
+    yield from locks
     yield from _by_state(question)
     if question.state is State.ARCHIVED:
         return
-    yield from password_causes(question, around)
-    yield from device_causes(question, around)
+    for cause in (*password_causes(question, around), *device_causes(question, around)):
+        after = Phrase("once the lock is lifted: {cause}", cause=cause.text)
+        yield cause._replace(text=after) if locks else cause
     yield from _services(question)
 
 

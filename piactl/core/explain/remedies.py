@@ -117,7 +117,9 @@ def gain_remedies(
         return
     if code == BY_POSITION:
         positions = question.rules.policy.positions.values()
-        keeping = sorted(p.name for p in positions if not p.ends and p.keeps_service(service.name))
+        keeping = sorted(
+            p.name for p in positions if p.name != "default" and not p.ends and p.keeps_service(service.name)
+        )
         yield Remedy(
             Phrase("a position in the HR data that keeps it ({positions})", positions=", ".join(keeping))
         )

@@ -12,6 +12,8 @@ from piactl.phrase import Phrase, joined
 
 DONE, SKIPPED, HELD = "done", "skipped", "held"
 """The verdict on a step: done, skipped because there was nothing to do, or held."""
+NOT_REACHED = "not-reached"
+"""The code of a step after the one that held the person."""
 
 Found = tuple[str, str, str]
 """The verdict on a step, a code for programs, and what it says to people."""
@@ -91,10 +93,12 @@ def _by_plan(plan: Plan, uid: str, matricules: Collection[str], end: RunEnd) -> 
     }
     steps: list[tuple[str, Found]] = []
     for step in _STEPS:
-        if steps and (steps[-1][1][0] == HELD or steps[-1][1][1] == "not-reached"):
-            steps.append((step, (SKIPPED, "not-reached", Phrase("the person was held before it"))))
+        if steps and (steps[-1][1][0] == HELD or steps[-1][1][1] == NOT_REACHED):
+            steps.append((step, (SKIPPED, NOT_REACHED, Phrase("the person was held before it"))))
         elif hold is not None and held_at == step:
-            steps.append((step, (HELD, hold.code, hold.why)))
+            held = (HELD, str(hold.code), hold.why)
+            found = find[step]() if step == "row" else held  # without the code for programs
+            steps.append((step, found if found[0] == HELD else held))
         else:
             steps.append((step, find[step]()))
     return steps
@@ -105,9 +109,10 @@ def _row(plan: Plan, matricules: Collection[str], changes: Sequence[Change]) -> 
         return SKIPPED, "no-feed", Phrase("the run had no feed")
     for row in plan.rejections:
         if row.matricule in matricules:
-            where = f"{row.file}:{row.line}"
-            message = Phrase("{where}: {message} [{code}]", where=where, message=row.message, code=row.code)
-            return HELD, "rejected", message
+            where, message = f"{row.file}:{row.line}", row.message
+            if row.column:
+                message = Phrase("{first}: {second}", first=row.column, second=message)
+            return HELD, "rejected", Phrase("{where}: {message}", where=where, message=message)
     rows = dict.fromkeys(f"{c.feed}:{c.line}" for c in changes if c.feed and c.line)
     if rows:
         return DONE, "read", ", ".join(rows)

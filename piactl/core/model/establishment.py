@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from piactl.core.text import few, search_words
+from piactl.core.text import search_words
 from piactl.phrase import Phrase
 
 
@@ -30,7 +30,7 @@ Register = Mapping[str, Establishment]
 _LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 
 
-_SHAPE = re.compile(r"([0-9]{7})([A-Z])")
+UAI_SHAPE = re.compile(r"([0-9]{7})([A-Z])")
 
 
 def uai_letter(digits: str) -> str:
@@ -41,7 +41,7 @@ def uai_letter(digits: str) -> str:
 def read_uai(text: str) -> tuple[str | None, str]:
     """`(uai, "")`, or `(None, reason)`; the reason gives the right letter if only the letter is wrong."""
     value = text.strip().upper()
-    match = _SHAPE.fullmatch(value)
+    match = UAI_SHAPE.fullmatch(value)
     if match is None:
         return None, Phrase(
             "{value} is not a UAI: expected seven digits and a letter, such as {example}",
@@ -75,24 +75,3 @@ def establishments_named(register: Register, text: str) -> list[Establishment]:
         if words and all(any(own.startswith(word) for own in words_of(establishment)) for word in words)
     ]
     return [e for e in found if search_words(e.name) == words] or found
-
-
-def read_establishment(text: str, register: Register) -> tuple[str | None, str]:
-    """As `read_uai`, also for the name of an establishment of the register, or words that fit one alone."""
-    uai, why = read_uai(text)
-    if uai is not None or not text.strip() or _SHAPE.fullmatch(text.strip().upper()):
-        return uai, why
-    found = establishments_named(register, text)
-    if len(found) == 1:
-        return found[0].uai, ""
-    if not found:
-        return None, Phrase(
-            "{text} is neither a UAI nor a name in the register of establishments; to find one: "
-            "piactl establishment list WORD",
-            text=repr(text),
-        )
-    names = few([f"{e.uai} ({e.name})" if e.name else e.uai for e in found], _MOST_NAMED)
-    return None, Phrase("{text} fits several establishments: {names}", text=repr(text), names=names)
-
-
-_MOST_NAMED = 5

@@ -111,34 +111,29 @@ def no_name(part: str, text: str) -> UnusableName | None:
     value = repr(text[:_SHOWN])
     bare = " ".join(re.sub(r"[^a-z']+", " ", plain).split())
     if bare in _NO_NAMES or bare in _CERTAIN or _STILL_TO_DO.fullmatch(bare) or _NO_PERSON.fullmatch(bare):
-        fault = Phrase(
-            "{part} {value} is not a name: correct it in HR, or, if somebody is called so, add it to "
-            "`real_names` in the policy",
-            part=part,
-            value=value,
-        )
+        problem = Phrase("{part} {value} is not a name", part=part, value=value)
+        fault = _fault(problem, Phrase("HR: correct it in your application"))
         return UnusableName(part, "name-placeholder", fault, "")
     title = _TITLE.match(plain)
     if title:
-        fault = Phrase(
-            "{part} {value} begins with {title}: write the name alone in HR, or, if somebody is called so, "
-            "add it to `real_names` in the policy",
-            part=part,
-            value=value,
-            title=title[0].strip(),
-        )
+        begins = title[0].strip()
+        problem = Phrase("{part} {value} begins with {title}", part=part, value=value, title=begins)
+        fault = _fault(problem, Phrase("HR: write the name alone"))
         return UnusableName(part, "name-honorific", fault, "")
     status = _status(plain)
     if status:
-        fault = Phrase(
-            "{part} {value} has {status} beside the name: write the name alone in HR, a leave as a position, "
-            "or, if somebody is called so, add it to `real_names` in the policy",
-            part=part,
-            value=value,
-            status=repr(status),
-        )
+        beside = repr(status)
+        problem = Phrase("{part} {value} has {status} beside the name", part=part, value=value, status=beside)
+        fault = _fault(problem, Phrase("HR: write the name alone, and a leave as a position"))
         return UnusableName(part, "name-status", fault, "")
     return None
+
+
+def _fault(problem: str, step: str) -> Phrase:
+    advice = Phrase(
+        "{step}; administrator: or, if somebody is called so, add it to `real_names` in the policy", step=step
+    )
+    return Phrase("{problem}; {advice}", problem=problem, advice=advice)
 
 
 def _status(plain: str) -> str:

@@ -31,6 +31,7 @@ from piactl.directory.client.result_codes import (
     reason,
     translated,
     unfinished,
+    without_server,
 )
 from piactl.directory.client.strategy import ControlledWrite, Deadline, DeadlineStrategy, VerifiedTls
 from piactl.directory.filters import ANY_ENTRY
@@ -231,7 +232,8 @@ class Session:
         if result.code == NO_SUCH_OBJECT:
             return None
         if result.code:
-            raise unfinished(result, self.uri, f"read {dn!r}")
+            doing = Phrase("read {dn}", dn=repr(dn)) if dn else Phrase("read the root DSE")
+            raise unfinished(result, self.uri, doing)
         return entries[0] if entries else None
 
     def who_am_i(self) -> str:
@@ -257,7 +259,7 @@ class Session:
         place = self.facts.subschema
         entries, result = self.page(place, "base", query, ["1.1"])
         if result.code not in (0, NO_SUCH_OBJECT, NO_RIGHT):
-            raise unfinished(result, self.uri, f"read {place!r}")
+            raise unfinished(result, self.uri, Phrase("read {dn}", dn=repr(place)))
         return bool(entries)
 
 
@@ -290,7 +292,7 @@ def open_session(
             cause = connection.strategy.failure or error
             if isinstance(cause, ssl.SSLCertVerificationError) and settings.tls.strict:
                 cause = _without_strict(cause, uri, settings, deadline)
-            words = str(cause).removeprefix(f"{uri}: ") if isinstance(cause, PiactlError) else reason(cause)
+            words = without_server(cause) if isinstance(cause, PiactlError) else reason(cause)
             raise Unusable(words) from None
         raise
     finally:

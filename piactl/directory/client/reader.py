@@ -74,7 +74,8 @@ class DirectoryReader:
         nested = session.paging
         if nested:
             session = self._link.another()
-        paged, doing, cookie = PAGED in session.facts.controls, f"search below {base!r}", b""
+        doing = Phrase("search below {base}", base=repr(base))
+        paged, cookie = PAGED in session.facts.controls, b""
         # for a page, slapd goes over all entries of the database, even those outside the base
         few = paged and (few or scope == "one")
 

@@ -76,14 +76,13 @@ def described(result: Result) -> str:
     if result.text:
         words += f": {result.text}"
     if result.referrals:
-        words += f", see {', '.join(result.referrals)}"
+        return Phrase("{result}, see {servers}", result=words, servers=", ".join(result.referrals))
     return words
 
 
 def refusal(result: Result, uri: str, doing: str) -> PiactlError:
     """The error for a failed operation: unreachable if the server is busy or unavailable, else refused."""
-    what = Phrase("{uri}: {doing}: {described}.", uri=uri, doing=doing, described=described(result))
-    text = joined(filter(None, (what, _ADVICE.get(result.code, ""))), "{first}\n{second}")
+    text = _advised(uri, Phrase("{doing}: {described}.", doing=doing, described=described(result)), result)
     if result.code in AGAIN:
         return DirectoryUnreachable(text)
     return DirectoryRefused(text, result.code)
@@ -93,13 +92,24 @@ def unfinished(result: Result, uri: str, doing: str) -> PiactlError:
     """The error for a search that failed: its result must not be used."""
     if result.code not in TRUNCATING:
         return refusal(result, uri, doing)
-    what = Phrase(
-        "{uri}: {doing}: truncated, {described}; the result is not used.",
-        uri=uri,
-        doing=doing,
-        described=described(result),
-    )
-    return DirectoryTruncated(joined(filter(None, (what, _ADVICE.get(result.code, ""))), "{first}\n{second}"))
+    words = described(result)
+    what = Phrase("{doing}: truncated, {described}; the result is not used.", doing=doing, described=words)
+    return DirectoryTruncated(_advised(uri, what, result))
+
+
+_AT = Phrase("{uri}: {what}")
+
+
+def _advised(uri: str, what: str, result: Result) -> Phrase:
+    """What failed on a server, with advice if there is any."""
+    advice = _ADVICE.get(result.code)
+    return Phrase(_AT, uri=uri, what=joined([what, advice], "{first}\n{second}") if advice else what)
+
+
+def without_server(error: BaseException) -> str:
+    """What an error says, without the server that it names first."""
+    words = str(error)
+    return str(words.values["what"]) if isinstance(words, Phrase) and words.form == _AT else words
 
 
 class ConnectionLost(DirectoryUnreachable):
@@ -129,7 +139,7 @@ def translated(uri: str, doing: str) -> Iterator[None]:
 
 
 def _at(uri: str, doing: str, why: str) -> Phrase:
-    return Phrase("{uri}: {doing}: {why}", uri=uri, doing=doing, why=why)
+    return Phrase(_AT, uri=uri, what=Phrase("{doing}: {why}", doing=doing, why=why))
 
 
 def of_transport(error: BaseException) -> bool:
@@ -149,7 +159,8 @@ def reason(error: BaseException) -> str:
     if isinstance(error, ConnectionRefusedError):
         return Phrase("connection refused: is the server running?")
     if isinstance(error, OSError):
-        return Phrase((error.strerror or str(error) or type(error).__name__).lower())
+        words = error.strerror or str(error) or type(error).__name__
+        return words if isinstance(words, Phrase) else Phrase(words.lower())
     if isinstance(error, (ValueError, IndexError)):
         return Phrase("the answer is not LDAP ({error})", error=str(error))
     return str(error)

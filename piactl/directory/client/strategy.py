@@ -38,6 +38,7 @@ from piactl.directory.client.messages import (
 )
 from piactl.directory.client.result_codes import Result, described
 from piactl.directory.interfaces import RawEntry
+from piactl.errors import system_words
 from piactl.phrase import Phrase
 
 _CHUNK = 256 * 1024
@@ -76,9 +77,14 @@ class VerifiedTls(ldap3.Tls):  # type: ignore[misc,unused-ignore]
         try:
             context = ssl.create_default_context(cafile=self._ca_file or None)
         except ssl.SSLError:
-            raise ValueError(f"{self._ca_file} has no certificate in PEM form") from None
+            raise OSError(
+                Phrase("ca_file {file} has no certificate in PEM form", file=self._ca_file)
+            ) from None
         except OSError as error:
-            raise ValueError(f"ca_file {self._ca_file}: {error.strerror}") from None
+            why = system_words(error)
+            raise OSError(
+                Phrase("ca_file {file} cannot be read ({why})", file=self._ca_file, why=why)
+            ) from None
         context.verify_flags = context.verify_flags & ~ssl.VERIFY_X509_STRICT | self._flags
         connection.socket = context.wrap_socket(connection.socket, server_hostname=connection.server.host)
 
@@ -246,7 +252,8 @@ class DeadlineStrategy(SyncStrategy):
             return None
         self._at = message.stop
         if message.number == _NOTICE:
-            raise ConnectionAbortedError(0, f"the server ended the session: {described(result_in(message))}")
+            why = described(result_in(message))
+            raise ConnectionAbortedError(0, Phrase("the server ended the session: {why}", why=why))
         expected = self._expected.get(message.number)
         if expected is None:
             raise ValueError("an answer to no request of ours")

@@ -18,6 +18,7 @@ from piactl.directory.client.result_codes import (
     REFERRAL,
     UNWILLING,
     described,
+    without_server,
 )
 from piactl.directory.dn import under
 from piactl.errors import ConfigurationInvalid, DirectoryUnreachable, PiactlError
@@ -125,7 +126,7 @@ class Link:
                 self._has_number(*self._kept, session)
         except PiactlError as error:
             session.drop()
-            raise Unusable(str(error).removeprefix(f"{uri}: ")) from None
+            raise Unusable(without_server(error)) from None
         except BaseException:
             session.drop()
             raise

@@ -28,6 +28,7 @@ from piactl.directory.client.result_codes import (
 )
 from piactl.directory.interfaces import RawEntry, ServerFacts
 from piactl.errors import PiactlError
+from piactl.phrase import Phrase
 
 _STRONGER_NEEDED, _CONFIDENTIALITY, _CONSTRAINT = 8, 13, 19
 _PASSWORD = "userPassword"  # noqa: S105 - the name of an attribute
@@ -141,7 +142,9 @@ class Probe:
         """Whether the server's quality rules accept a new password for the entry `dn`; None if something else
         refuses it first."""
         write = Write("modify", dn, add={"userPassword": (password,)}, delete={"userPassword": ()})
-        result = self._session.write(write, [never_control()], f"ask about a password of {dn!r}")
+        result = self._session.write(
+            write, [never_control()], Phrase("ask about a password of {dn}", dn=repr(dn))
+        )
         return {_CONSTRAINT: False, ASSERTION: True}.get(result.code)
 
     def may_change(self, dn: str, deleted: str, added: Values, replaced: Values) -> bool | None:
@@ -154,7 +157,7 @@ class Probe:
         value = f"cn={nobody}" if deleted in ("oathTOTPToken", "pwdPolicySubentry") else nobody
         delete: Values = {deleted: (value.encode(),), **dict.fromkeys(replaced, ())}
         write = Write("modify", dn, add={**added, **replaced}, delete=delete)
-        result = self._session.write(write, [], f"ask for rights on {dn!r}")
+        result = self._session.write(write, [], Phrase("ask for rights on {dn}", dn=repr(dn)))
         if result.code in (NO_SUCH_ATTRIBUTE, _CONSTRAINT) and _PASSWORD in replaced:
             # the overlay constraint may answer before the rights: so both are asked, each alone
             taken = self.takes_password(dn, replaced[_PASSWORD][0])
@@ -166,10 +169,12 @@ class Probe:
         write, and says that it is wrong. The guess is made up."""
         values = {_PASSWORD: (f"aB3!{token_hex(16)}".encode(),)}
         write = Write("modify", dn, add={_PASSWORD: (f"aB3!{token_hex(16)}".encode(),)}, delete=values)
-        result = self._session.write(write, [], f"ask about guesses of a password of {dn!r}")
+        result = self._session.write(
+            write, [], Phrase("ask about guesses of a password of {dn}", dn=repr(dn))
+        )
         refusals = {UNWILLING: True, NO_SUCH_ATTRIBUTE: False, NO_RIGHT: False, _CONSTRAINT: False}
         return refusals.get(result.code)
 
     def _never(self, dn: str, added: Values) -> Result:
         write = Write("modify", dn, add=added)
-        return self._session.write(write, [never_control()], f"ask about {dn!r}")
+        return self._session.write(write, [never_control()], Phrase("ask about {dn}", dn=repr(dn)))

@@ -376,7 +376,7 @@ class PipelinedWriter(DirectoryReader):
         pause = 0.05
         while True:
             controls = [*_controls(write, strict), *([PERMISSIVE] if permissive else [])]
-            result = session.write(write, controls, f"write {write.dn!r}", deadline)
+            result = session.write(write, controls, Phrase("write {dn}", dn=repr(write.dn)), deadline)
             if result.code not in AGAIN or not deadline.allows(pause):
                 return result
             time.sleep(pause)
@@ -430,7 +430,11 @@ class PipelinedWriter(DirectoryReader):
                 found = result.matched or Phrase("nothing")
                 words = joined([words, Phrase("its parent entry is missing (found: {found})", found=found)])
             return WriteResult(write, Outcome.FAILED, words)
-        raise refusal(result, self._link.session.uri, f"{write.op} {write.dn!r}")
+        doing = Phrase(_OPERATIONS[write.op], dn=repr(write.dn))
+        raise refusal(result, self._link.session.uri, doing)
+
+
+_OPERATIONS = {"add": Phrase("add {dn}"), "modify": Phrase("modify {dn}"), "delete": Phrase("delete {dn}")}
 
 
 def _refusal_words(result: Result) -> str:
@@ -494,7 +498,8 @@ def _conflict(write: Write, entry: RawEntry | None) -> WriteResult:
 
 def _doing(window: Window) -> str:
     first, remaining = window.sent[0].write, len(window.sent) - 1
-    return f"write {first.dn!r}" + (f" and {remaining} more" if remaining else "")
+    doing = Phrase("write {dn}", dn=repr(first.dn))
+    return Phrase("{names} and {number} more", names=doing, number=remaining) if remaining else doing
 
 
 def with_doubts(error: BaseException, doubtful: Sequence[str]) -> BaseException:
