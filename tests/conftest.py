@@ -34,6 +34,7 @@ from .remembered import (
     kept_folder,
     prepared_sandbox,
     remember_configurations,
+    remember_schemas,
     stop_kept,
 )
 
@@ -81,6 +82,7 @@ def pytest_configure() -> None:
     # a shell makes background processes ignore SIGINT, and programs that the tests start would ignore it too
     signal.signal(signal.SIGINT, signal.default_int_handler)
     remember_configurations()
+    remember_schemas()
     # the tests expect English output, also on a machine with a French locale
     for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
         if os.environ.get(name, "").startswith("fr"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
@@ -32,6 +33,7 @@ def _for_markdown(value: object) -> str:
     return text.replace("\\", "\\\\").replace("[", "\\[")
 
 
+@cache
 def _environment(*, autoescape: bool, finalize: Callable[..., object]) -> Environment:
     return Environment(  # nosec B701
         autoescape=autoescape,  # noqa: S701 - off for Markdown alone, which `finalize` escapes

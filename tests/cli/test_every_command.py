@@ -384,7 +384,7 @@ def test_exit_codes_stay_the_same_with_unwritable_streams(shared: Academy, words
         arguments.append("--dry-run")
     if words in ("undo", "apply", "otp verify", "account split"):
         arguments = filled(case.wrong[0][0], shared)
-    usual = shared_forks().run(shared, *arguments, stdin=case.stdin)
+    usual = shared.run(*arguments, stdin=case.stdin)
     assert usual.out or usual.err
     failing = ("otp suspend", "otp resume", "account extend")
     expected = (Exit.FAILED,) if words in failing else (case.code, case.wrong[0][2])

@@ -81,8 +81,8 @@ class Academy:
 
     def spawn(self, *arguments: str | Path, stdin: str = "", **environment: str) -> Ran:
         """Runs a command as a separate process: forked from one that has everything loaded, unless the
-        interpreter itself reads something of the environment."""
-        of_interpreter = [name for name in environment if name.startswith(("PYTHON", "LC_", "LANG"))]
+        interpreter itself reads a locale from the environment."""
+        of_interpreter = [name for name in environment if name.startswith(("LC_", "LANG"))]
         environment = {**self.environment(), **environment}
         if not of_interpreter:
             words, config = [*map(str, arguments)], Path(environment["PIACTL_CONFIG"])
