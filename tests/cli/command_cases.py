@@ -450,7 +450,11 @@ CASES: dict[str, Case] = {
     "account extend": act("account extend", "--until", UNTIL, before=CLOSED),
     "account timeline": Case(
         ("account", "timeline", CLAIRE),
-        wrong=((("account", "timeline", "nobody.here"), "", 9, NOBODY),),
+        wrong=(
+            (("account", "timeline", "nobody.here"), "", 9, NOBODY),
+            (("account", "timeline", CLAIRE, "--svg", "{feed}/x"), "", 1, "cannot be written"),
+            (("account", "timeline", CLAIRE, "--svg", "{feed}"), "", 1, "already exists; add --force"),
+        ),
         missing=("account", "timeline"),
     ),
     "account find": Case(
@@ -469,7 +473,10 @@ CASES: dict[str, Case] = {
     ),
     "account export": Case(
         ("account", "export", CLAIRE),
-        wrong=((("account", "export", "nobody.here"), "", 9, NOBODY),),
+        wrong=(
+            (("account", "export", "nobody.here"), "", 9, NOBODY),
+            (("account", "export", CLAIRE, "--page", "{feed}"), "", 1, "exists"),
+        ),
         missing=("account", "export"),
     ),
     "assignment list": Case(

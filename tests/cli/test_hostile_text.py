@@ -345,6 +345,6 @@ def test_a_name_in_the_directory_is_exact_in_json_and_harmless_elsewhere(loaded:
         assert ran.code == Exit.DONE, ran
         assert harmless(ran.out.replace("\t", "")), (words, ran)
     completed(loaded, TYPED[1], "claire")
-    svg = loaded.run("account", "timeline", CLAIRE, "-o", "svg").out
+    svg = loaded.run("account", "timeline", CLAIRE, "--svg", "-").out
     assert "<b>" not in svg
     assert minidom.parseString(svg)

@@ -338,6 +338,7 @@ def test_no_option_reads_or_writes_files_for_its_caller(host: Host) -> None:
         ("ope", ("password", "activate", CLAIRE, "--yes", "--out", "{}")),
         ("ope", ("otp", "enroll", CLAIRE, "--yes", "--png", "{}")),
         ("ope", ("otp", "enroll", CLAIRE, "--yes", "--uri-file", "{}")),
+        ("ope", ("account", "timeline", CLAIRE, "--svg", "{}")),
         ("boss", ("plan", "--out", "{}")),
         ("boss", ("feed", "rejects", "hr=/srv/piactl/feeds/hr.csv", "--out", "{}")),
         ("boss", ("nightly", "--html", "{}")),

@@ -93,9 +93,13 @@ def test_ascii_is_used_if_the_encoding_has_no_block_characters(moved: Academy) -
 
 def test_the_svg_picture_is_valid_accessible_and_safe(moved: Academy) -> None:
     moved.recorded("claire.dubreuil", sn=['<script>x</script>"&\x1b[31m‮'], givenName=["Cl<b>aire"])
-    ran = moved.run("account", "timeline", "claire.dubreuil", "--as-of", DAY, "-o", "svg")
-    assert ran.code == 0
-    text = ran.out
+    file = moved.folder / "claire.svg"
+    ran = moved.run("account", "timeline", "claire.dubreuil", "--as-of", DAY, "--svg", file)
+    assert (ran.code, ran.out) == (0, "")
+    assert f"drawn: {file}" in ran.err
+    words = ("account", "timeline", "claire.dubreuil", "--as-of", DAY, "--svg", file)
+    assert [moved.run(*words).code, moved.run(*words, "--force").code] == [1, 0]
+    text = file.read_text(encoding="utf-8")
     svg = minidom.parseString(text).documentElement
     assert svg is not None
     assert svg.getAttribute("role") == "img"
@@ -114,6 +118,8 @@ def test_the_svg_picture_is_valid_accessible_and_safe(moved: Academy) -> None:
     style = text.partition("<style>")[2].partition("</style>")[0]
     assert classes >= {"post", "active", "grace", "held", "kept", "handover", "faint"}
     assert all(f".{name}{{" in style or f".{name}," in style or f",.{name}{{" in style for name in classes)
+    same = moved.run("account", "timeline", "claire.dubreuil", "--as-of", DAY, "--svg", "-")
+    assert same.out == text
 
 
 def test_an_archived_account_has_nothing_to_draw(moved: Academy) -> None:
@@ -129,8 +135,13 @@ def test_wrong_arguments_are_refused(moved: Academy) -> None:
     ran = moved.run("account", "timeline", "1001", "--from", "2026-12-01", "--until", "2026-11-01")
     assert (ran.code, "is before --from" in ran.err) == (2, True)
     assert moved.run("account", "timeline", "1001", "--from", "spring").code == 2
+    folder = moved.folder / "no" / "such"
+    ran = moved.run("account", "timeline", "1001", "--svg", folder / "a.svg")
+    assert (ran.code, ran.out) == (1, "")
+    assert "cannot be written (No such file or directory)" in ran.err
+    assert not folder.exists()
     long_ago = moved.run(
-        "account", "timeline", "1001", "--from", "1950-01-01", "--until", "2100-12-31", "-o", "svg"
+        "account", "timeline", "1001", "--from", "1950-01-01", "--until", "2100-12-31", "--svg", "-"
     )
     assert long_ago.code == 0
     assert minidom.parseString(long_ago.out)

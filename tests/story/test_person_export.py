@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -117,12 +118,18 @@ def test_failed_identity_checks(loaded: Academy) -> None:
     assert export(loaded, "claire.dubreuil")["attempts"]["failures"] == 1
 
 
-def test_the_page_is_in_french(loaded: Academy) -> None:
-    text = loaded.run("account", "export", "claire.dubreuil").out
+def test_the_page_is_in_french_and_private(loaded: Academy) -> None:
+    page = loaded.folder / "page.md"
+    ran = loaded.run("account", "export", "claire.dubreuil", "--page", page)
+    assert (ran.code, ran.out) == (0, ""), ran.err
+    text = page.read_text(encoding="utf-8")
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600
     assert text.startswith("# Données détenues sur claire.dubreuil\n")
     assert "- adresse privée (supannMailPrive) : {PERSO}claire@example.org" in text
     assert "- NUMEN (piactlNumenDigest) : empreinte du NUMEN" in text
     assert "## Verrou d'un administrateur\n\nAucune donnée." in text
+    assert loaded.run("account", "export", "claire.dubreuil", "--page", page).code == 1, "no file is replaced"
+    assert loaded.run("account", "export", "claire.dubreuil").out.startswith("# Données détenues")
 
 
 def test_values_are_text_in_the_page(loaded: Academy) -> None:
@@ -132,7 +139,9 @@ def test_values_are_text_in_the_page(loaded: Academy) -> None:
         lock = ("account", "lock", "claire.dubreuil", "--reason", text, "--as-of", DAY)
         assert loaded.run(*lock).code == 0
         assert loaded.run("account", "unlock", *lock[2:]).code == 0
-    text = loaded.run("account", "export", "claire.dubreuil").out
+    page = loaded.folder / "live.md"
+    assert loaded.run("account", "export", "claire.dubreuil", "--page", page).code == 0
+    text = page.read_text(encoding="utf-8")
     assert "<" not in text
     assert not re.search(r"(?<!\\)(\\\\)*\[", text)
     assert "&lt;img src=x onerror=a()>" in text
@@ -163,8 +172,9 @@ def test_no_journal_no_private_data(loaded: Academy) -> None:
     journal = loaded.sandbox.folder / "journal" / "piactl.jsonl"
     journal.rename(journal.with_suffix(".away"))
     journal.mkdir()
-    ran = loaded.run("account", "export", "claire.dubreuil")
-    assert (ran.code, ran.out) == (1, "")
+    page = loaded.folder / "page.md"
+    ran = loaded.run("account", "export", "claire.dubreuil", "--page", page)
+    assert (ran.code, ran.out, page.exists()) == (1, "", False)
     journal.rmdir()
     journal.with_suffix(".away").rename(journal)
     loaded.night("2026-03-02", loaded.feed(ENDING, IDA, day="2026-03-02"))

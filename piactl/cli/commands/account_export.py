@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from piactl.ask.person_export import person_export
 from piactl.cli.framework.configuration import strongest_identity, this_configuration
 from piactl.cli.framework.open_directory import reading
@@ -11,11 +16,19 @@ from piactl.cli.framework.writing_command import journal_private_reading
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit
+from piactl.host.private_files import create_private, refuse_output, write_private
 from piactl.phrase import Phrase
 from piactl.report.person_page import person_page
 
 
-def export(account: OneName, output: RunOutput = Form.TEXT) -> int:
+def export(
+    account: OneName,
+    page: Annotated[
+        str | None,
+        typer.Option("--page", metavar="FILE", help="Write the page, in French, to a new file (mode 0600)."),
+    ] = None,
+    output: RunOutput = Form.TEXT,
+) -> int:
     """Show all that is stored about one person, as a page to hand over or as json.
 
     From the directory: the entry, devices without their secrets, exceptions, overrides, an administrator's
@@ -28,6 +41,8 @@ def export(account: OneName, output: RunOutput = Form.TEXT) -> int:
 
     Example: piactl account export claire.dubreuil -o json
     """
+    if page is not None:
+        refuse_output("--page", page)
     configuration = this_configuration()
     settings = configuration.settings
     identity = strongest_identity(configuration)
@@ -43,8 +58,12 @@ def export(account: OneName, output: RunOutput = Form.TEXT) -> int:
     journal_private_reading(configuration, "export", [name], identity)
     if document["undo"] is None:
         say(Phrase("undo records are left out: only nightly and the administrator read them"))
+    if page is not None:
+        create_private(Path(page))
+        write_private(Path(page), person_page(document).encode())
+        say(Phrase("written to {page} (mode 0600): hand it over, then delete it", page=page))
     if output is Form.JSON:
         put_json(document)
-    else:
+    elif page is None:
         put([person_page(document)])
     return int(Exit.DONE)

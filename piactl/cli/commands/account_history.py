@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from datetime import date, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -37,6 +39,7 @@ from piactl.edits.account_store import find_entry
 from piactl.errors import DirectoryUnreachable, Exit, NotFound, PiactlError
 from piactl.host import roles_of_caller
 from piactl.host.caller import Caller, caller
+from piactl.host.private_files import refuse_output, write_public
 from piactl.journal import LineFilter
 from piactl.journal.query import JournalledChange, changes
 from piactl.phrase import Phrase, counted, joined
@@ -204,6 +207,10 @@ def _flat(row: dict[str, Any], layout: str) -> dict[str, Any]:
 
 def timeline(
     account: OneName,
+    svg: Annotated[
+        str, typer.Option("--svg", metavar="FILE", help="Write the picture to this file; - is stdout.")
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="With --svg: replace a file that exists.")] = False,
     from_: Annotated[date | None, day_option("--from", "The first day (YYYY-MM-DD).")] = None,
     until: Annotated[date | None, day_option("--until", "The last day (YYYY-MM-DD).")] = None,
     output: PeriodsOutput = Form.TEXT,
@@ -212,7 +219,7 @@ def timeline(
     """Draw the life of an account over time: assignments, states, log in, locks, services, exceptions.
 
     The picture follows from the current assignments and policy; `account history` shows the changes that
-    were made. `-o svg` is a picture for a browser or a document.
+    were made. --svg writes a picture for a browser or a document.
 
     Example: piactl account timeline claire.dubreuil
     """
@@ -222,9 +229,8 @@ def timeline(
         entry = find_entry(store, account)
         drifts, cases = store.drift_of(entry), case_rows(store.cases_of(entry.account.uid))
         drawn = timeline_of(entry.account, store.rules, from_, until)
-    if output is Form.SVG:
-        days = {"as_of": drawn.as_of, "first": drawn.first, "last": drawn.last}
-        put([timeline_svg(_title(drawn), drawn.rows, **days)])
+    if svg:
+        _write_svg(drawn, svg, force=force)
     elif output is Form.JSON:
         facts = {**timeline_facts(drawn), "cases": cases, "drift": [drift_row(drift) for drift in drifts]}
         put_json(facts)
@@ -267,3 +273,15 @@ def _text(drawn: Timeline, register: Register) -> str:
     )
     names = legend(text, register)
     return text + (names.encode("ascii", "backslashreplace").decode() if ascii_only else names)
+
+
+def _write_svg(drawn: Timeline, file: str, *, force: bool) -> None:
+    picture = timeline_svg(_title(drawn), drawn.rows, as_of=drawn.as_of, first=drawn.first, last=drawn.last)
+    if file == "-":
+        put([picture])
+        return
+    refuse_output("--svg", file, instead=Phrase("give --svg - and redirect: >FILE"))
+    if not force and os.path.lexists(file):
+        raise PiactlError(Phrase("--svg {file}: already exists; add --force to replace it", file=file))
+    write_public(Path(file), picture.encode())
+    say(Phrase("drawn: {file}", file=file))

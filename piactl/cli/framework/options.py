@@ -37,7 +37,6 @@ class Form(StrEnum):
     TSV = "tsv"
     XLSX = "xlsx"
     HTML = "html"
-    SVG = "svg"
 
 
 ROWS = (Form.TABLE, Form.JSON, Form.NDJSON, Form.CSV, Form.TSV, Form.XLSX)
@@ -87,12 +86,7 @@ PlanOutput = Annotated[
     Form, _output("The output format; json is the plan that `apply` takes.", _OBJECT, shown=True)
 ]
 PeriodsOutput = Annotated[
-    Form,
-    _output(
-        "The output format; json has the periods, each with its days, svg is a picture.",
-        (Form.TEXT, Form.JSON, Form.SVG),
-        shown=True,
-    ),
+    Form, _output("The output format; json has the periods, each with its days.", _OBJECT, shown=True)
 ]
 PageOutput = Annotated[
     Form | None,
