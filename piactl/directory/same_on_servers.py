@@ -34,7 +34,7 @@ _PAUSES = (0.05, 0.1, 0.2, 0.5)
 
 _Found = TypeVar("_Found")
 Expected = Mapping[str, Sequence[Write]]
-"""The writes that were made of each entry, by DN, in their order."""
+"""The writes that were made of each entry, by DN, in their order; none to compare the servers alone."""
 
 
 def not_arrived(
@@ -111,8 +111,8 @@ def _compared(sessions: Mapping[str, Session], expected: Expected) -> dict[str, 
     the first server."""
     wrong: dict[str, str] = {}
     for dn, writes in expected.items():
-        written = merged(writes)
-        names = dict.fromkeys(("*", *_PASSWORD_STATE, *written.add, *written.delete))
+        written = merged(writes) if writes else None
+        names = dict.fromkeys(("*", *_PASSWORD_STATE, *((*written.add, *written.delete) if written else ())))
         entries = {uri: session.entry(dn, tuple(names)) for uri, session in sessions.items()}
         first = next(iter(entries.values()), None)
         for uri, entry in entries.items():
@@ -121,13 +121,13 @@ def _compared(sessions: Mapping[str, Session], expected: Expected) -> dict[str, 
     return wrong
 
 
-def _difference(dn: str, written: Write, first: RawEntry | None, entry: RawEntry | None) -> str:
-    if entry is None and (first is not None or written.op != "delete"):
+def _difference(dn: str, written: Write | None, first: RawEntry | None, entry: RawEntry | None) -> str:
+    if entry is None and (first is not None or (written is not None and written.op != "delete")):
         return Phrase("{dn} is not there", dn=dn)
     if entry is not None and first is None:
         return Phrase("{dn} is still there", dn=dn)
     names = _differing(first, entry) if first is not None and entry is not None else ()
-    if state_of_entry(written, entry) is not WriteState.MADE:
+    if written is not None and state_of_entry(written, entry) is not WriteState.MADE:
         # the server takes these from the entry when its owner changes the password
         if _OF_A_PASSWORD & {*written.add, *written.delete}:
             return Phrase("the password of {dn} was changed meanwhile: give the command again", dn=dn)

@@ -153,6 +153,22 @@ def test_a_password_changed_elsewhere_within_the_lag_is_noticed(pair: Pair, late
     assert ended.code == 0 or "give the command again" in ended.said
 
 
+def test_doctor_compares_accounts_on_all_servers(pair: Pair) -> None:
+    pair.converge()
+    uid = an_uid(pair)
+    same = done(pair, "doctor", "--compare", uid)
+    assert same.code == 0, same.said
+    pair.part()
+    with pair.two.root() as connection:
+        connection.modify(f"uid={uid},{ACCOUNTS}", {"telephoneNumber": [("MODIFY_REPLACE", ["0322"])]})
+    brief = pair.one.configure("brief.yaml", base=pair.config, directory__replication_seconds=1)
+    differs = done(pair, "doctor", "--compare", uid, config=brief)
+    assert differs.code == 1, differs.said
+    assert f"uid={uid},{ACCOUNTS} differs there (telephoneNumber)" in differs.said
+    assert done(pair, "doctor", uid).code == 2
+    assert done(pair, "doctor", "--compare", "nobody.here").code == 9
+
+
 def plain(pair: Pair) -> None:
     """Makes the servers replicate whole entries instead of the changes in their access logs."""
     for world in (pair.one, pair.two):

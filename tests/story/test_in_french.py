@@ -119,7 +119,7 @@ def test_rehearsals_guards_policies_and_scores_are_french(begun: Academy) -> Non
     policy = begun.sandbox.folder / "policy.yaml"
     for words, code, has in (
         ((*rehearse, "-o", "table"), 0, "3 nuits répétées"),
-        ((*rehearse[:2], begun.folder / "x", *rehearse[3:-1], feeds / "new"), 2, "pas un dossier ; indiquer"),
+        ((*rehearse[:2], begun.folder / "x", *rehearse[3:]), 2, "pas un dossier ; indiquer"),
         (("guards", "suggest", out, "-o", "table"), 0, "3 nuits ordinaires"),
         (("guards", "suggest", "--except", DAYS[0]), 2, "aucune nuit ordinaire"),
         (("policy", "diff", policy, policy), 0, ""),
@@ -207,7 +207,7 @@ def test_the_environment_decides_where_the_configuration_does_not(
 def test_help_and_usage_errors_are_french(begun: Academy) -> None:
     assert "Verrouiller des comptes aussitôt" in begun.run("account", "lock", "--help").out
     assert "Commande inconnue" in begun.run("compte").err
-    assert "Argument en trop" in begun.run("doctor", CLAIRE).err
+    assert "--compare demande des comptes" in begun.run("doctor", CLAIRE).err
     completed = begun.spawn("--complete", "account", "lo", LANG="C.UTF-8").out
     assert completed == "lock\tVerrouiller des comptes aussitôt.\n"
     begun.edit("piactl.yaml", "directory:", "wrong:")

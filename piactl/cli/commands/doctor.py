@@ -13,15 +13,23 @@ from piactl.cli.framework.configuration import (
     configuration_path,
     is_there,
     names_configuration,
+    strongest_identity,
+    this_configuration,
     use_configured_language,
 )
-from piactl.cli.framework.options import Form, Output
-from piactl.cli.framework.output import display, put
+from piactl.cli.framework.open_directory import reading
+from piactl.cli.framework.options import Form, Output, read_names
+from piactl.cli.framework.output import display, put, say
 from piactl.clock import utc_now
 from piactl.config.strict_yaml import STDIN
+from piactl.directory.same_on_servers import not_arrived
+from piactl.directory.store.account_entries import account_dn
 from piactl.doctor.examine import examine, examine_policy, exit_code
 from piactl.doctor.facts import CheckOutcome
+from piactl.edits.account_store import find_entry
+from piactl.errors import Exit, UsageError
 from piactl.host.private_files import refuse_input, refuse_missing
+from piactl.host.secret_files import identity_password
 from piactl.journal import who
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.escaping import shown
@@ -33,8 +41,15 @@ COLUMNS = ("id", "title", "where", "result", "severity", "found", "meaning", "ad
 
 
 def doctor(
+    accounts: Annotated[
+        list[str] | None, typer.Argument(metavar="[ACCOUNT]...", help="Accounts, for --compare.")
+    ] = None,
     output: Output = None,
     strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
+    compare: Annotated[
+        bool,
+        typer.Option("--compare", help="Compare these accounts on all listed servers; check nothing else."),
+    ] = False,
     problems: Problems = False,
     canaries: Annotated[
         bool, typer.Option("--canaries", help="Also bind as the accounts of `canaries`, on every server.")
@@ -45,11 +60,19 @@ def doctor(
     Each check has a permanent number, and says what a failure means and what to do. Nothing is changed, but
     servers may count the binds of --canaries as failed log ins.
 
+    --compare ACCOUNT... compares the values and the state of the password of these accounts on all servers of
+    directory.servers instead, once the servers had directory.replication_seconds to catch up.
+
     Exit codes: 0 no error (with --strict: no warning), 1 an error, 8 no server can be reached, 10
-    configuration, policy or secrets cannot be used, or a server is too old.
+    configuration, policy or secrets cannot be used, or a server is too old. With --compare: 0 equal, 1 a
+    server differs or cannot be read.
 
     Example: piactl doctor -o json
     """
+    if compare != bool(accounts):
+        raise UsageError(Phrase("--compare needs accounts, and accounts need --compare"))
+    if compare:
+        return _compare(read_names(accounts or ()), output)
     rows = examine(configuration_path, utc_now, who().host, canaries=canaries)
     return _show(rows, output, strict=strict, problems=problems)
 
@@ -97,6 +120,26 @@ def _show(rows: list[dict[str, str]], output: Form | None, *, strict: bool, prob
         listed = [row for row in rows if row["result"] != CheckOutcome.OK or not problems]
         put(rendered(listed, COLUMNS, output.value))
     return int(exit_code(rows, strict=strict))
+
+
+def _compare(names: Sequence[str], output: Form | None) -> int:
+    configuration = this_configuration()
+    directory = configuration.settings.directory
+    if len(directory.servers) < 2:
+        raise UsageError(Phrase("directory.servers has one server only; there is nothing to compare"))
+    with reading(configuration) as reader:
+        accounts = configuration.accounts(reader)
+        uids = [find_entry(accounts, name).account.uid for name in names]
+    expected = {account_dn(directory, uid): () for uid in uids}
+    sentences = not_arrived(directory, strongest_identity(configuration), identity_password, expected)
+    if output in (None, Form.TABLE):
+        for sentence in sentences:
+            say(sentence)
+        if not sentences:
+            say(Phrase("the same on {servers}", servers=counted(len(directory.servers), "server", "servers")))
+    else:
+        put(rendered([{"difference": sentence} for sentence in sentences], ("difference",), output.value))
+    return int(Exit.FAILED if sentences else Exit.DONE)
 
 
 # ---- the text
