@@ -65,7 +65,7 @@ ENGLISH, FRENCH = "interrupted; nothing was changed", "interrompu ; rien n'a ét
     ("module", "language", "words"),
     [
         ("framework.terminal", "C", ENGLISH),
-        ("piactl.translation", "fr_FR", ENGLISH),  # which is not there yet
+        (".translation", "fr_FR", ENGLISH),  # which is not there yet
         ("framework.terminal", "fr_FR", FRENCH),
         ("yaml._yaml", "C", ENGLISH),
         ("typer", "C", ENGLISH),
