@@ -107,7 +107,7 @@ def test_a_wheel_contains_the_examples_and_runs_when_installed(tmp_path: Path) -
             TOP / "examples" / name
         ).read_bytes()
     (about,) = (tmp_path / "site").glob("piactl-*.dist-info/METADATA")
-    for word in ("Author: The piactl authors", "Project-URL: Source, ", "Classifier: Typing :: Typed"):
+    for word in ("Author: The piactl authors", "License-Expression: MIT", "Classifier: Typing :: Typed"):
         assert word in about.read_text(encoding="utf-8")
     assert (tmp_path / "site" / "piactl" / "py.typed").is_file()
     data = {path.name for path in (TOP / "piactl").rglob("*") if path.suffix not in (".py", ".pyc")}

@@ -172,12 +172,7 @@ Syslog = Annotated[
 
 def verify(
     file: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="FILE",
-            help="A copy of one file of a journal.",
-            readable=False,  # refused below, with piactl's own message
-        ),
+        str | None, typer.Argument(metavar="FILE", help="A copy of one file of a journal.")
     ] = None,
     syslog: Syslog = "",
 ) -> int:
@@ -289,10 +284,10 @@ def _closed_chains_intact(path: str, heads: Mapping[str, Head]) -> bool:
     return intact
 
 
-def _verify_file(file: Path) -> int:
-    with _opened(str(file)):
+def _verify_file(file: str) -> int:
+    with _opened(file):
         pass
-    proof = verify_file(str(file))
+    proof = verify_file(file)
     if proof.problem is not None:
         say(str(proof.problem))
         return int(Exit.FAILED)
