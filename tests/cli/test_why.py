@@ -124,6 +124,16 @@ def test_an_archived_account(academy: Academy) -> None:
     assert causes(academy).keys() == {"archived"}
 
 
+def test_an_open_account_whose_assignments_another_program_removed(academy: Academy) -> None:
+    """None is left that `account extend` could prolong."""
+    apply_rows(academy, post(-100, 200))
+    academy.change(CLAIRE, piactlAssignment=[])
+    assert not answer(academy, "login", "--as-of", day(300))["yes"]
+    answer(academy, "iprof")
+    ran = academy.run("account", "extend", CLAIRE, "--until", day(400), "--reason", "x", "--dry-run")
+    assert (ran.code, "HR ends all its assignments" in ran.err) == (1, True)
+
+
 # A service
 
 

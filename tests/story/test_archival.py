@@ -159,3 +159,29 @@ def test_a_host_whose_clock_is_ahead_archives_nobody(academy: Academy, clock_ahe
         with academy.nothing_written(), clock_ahead(timedelta(days=days)):
             assert academy.run("nightly").code == 4
     assert state(academy) == "active"
+
+
+def test_an_end_that_hr_moves_into_the_past_erases_nothing_for_a_whole_retention(leaver: Academy) -> None:
+    """A year mistyped in one row: the account is closed that night, keeps its data as long as after any other
+    end, and comes back with its password once the row is right."""
+    leaver.night("2026-09-06", leaver.feed(row(debut="2020-09-01", fin="2027-08-31"), IDA, day="2026-09-06"))
+    leaver.change(CLAIRE, userPassword=["a password that stays"])
+    wrong = row(debut="2020-09-01", fin="2026-08-31")
+    leaver.night("2026-12-02", leaver.feed(wrong, IDA, day="2026-12-02"))
+    assert state(leaver) == "deactivated"
+    assert "2026-12-02" in leaver.run("why", CLAIRE, "--as-of", "2026-12-02").out
+    for day in ("2026-12-03", "2026-12-04", "2026-12-31"):
+        leaver.night(day, leaver.feed(wrong, IDA, day=day))
+        assert (state(leaver), noted(leaver)) == ("deactivated", None)
+    leaver.night("2027-01-01", leaver.feed(row(debut="2020-09-01", fin="2027-08-31"), IDA, day="2027-01-01"))
+    assert state(leaver) == "active"
+    assert leaver.sandbox.accepts(leaver.dn(CLAIRE), "a password that stays")
+
+
+def test_an_end_that_stays_in_the_past_archives_after_the_retention(leaver: Academy) -> None:
+    leaver.night("2026-09-06", leaver.feed(row(debut="2020-09-01", fin="2027-08-31"), IDA, day="2026-09-06"))
+    wrong = row(debut="2020-09-01", fin="2026-08-31")
+    for day in ("2026-12-02", "2027-01-01", "2027-01-02"):
+        assert state(leaver) != "archived"
+        leaver.night(day, leaver.feed(wrong, IDA, day=day))
+    assert state(leaver) == "archived"

@@ -215,12 +215,12 @@ def test_shut_accounts_are_refused_under_any_policy_until_a_return(staff: Staff,
 def test_an_archived_account_is_refused_until_a_return(staff: Staff) -> None:
     """A password that can still be set opens nothing. A lost telephone stays lost; a device in force is
     removed by the archival."""
-    for night in (-2, -1):
+    for night in (-2, 29, 30):
         feed(staff.academy, night, post(-300, -120))
     assert staff.academy.values(CLAIRE, "piactlState") == ["archived"]
     staff.set_passwords()
     refused_in_any_case(staff)
-    feed(staff.academy, 0, post(-300, -120), post(0))
+    feed(staff.academy, 31, post(-300, -120), post(0))
     staff.set_passwords()
     assert staff.lets_in() == {CLAIRE, IDA}
 
@@ -434,11 +434,10 @@ def standing(academy: Academy) -> tuple[Academy, str]:
     """A directory that closed accounts without a link: Claire's is closed, Ida's is locked, and Nour's is
     archived; and the settings of a server with slapo-otp."""
     settings = without_otp(academy)
-    rows = [row(**person, debut=day(-300).isoformat()) for person in PEOPLE]
-    academy.night(day(-40).isoformat(), academy.feed(*rows, day=day(-40).isoformat()))
+    rows = [row(**person, **post(-300, end)) for person, end in zip(PEOPLE, (None, None, -120), strict=True)]
+    academy.night(day(-130).isoformat(), academy.feed(*rows, day=day(-130).isoformat()))
     assert academy.run("account", "lock", IDA, *WHY, "--as-of", day(-30).isoformat()).code == 0
-    for index, end in ((0, -40), (2, -120)):
-        rows[index] = row(**PEOPLE[index], **post(-300, end))
+    rows[0] = row(**PEOPLE[0], **post(-300, -40))
     academy.night(day(-3).isoformat(), academy.feed(*rows, day=day(-3).isoformat()))
     academy.twice(day(-2).isoformat(), academy.feed(*rows, day=day(-2).isoformat()))
     states = {uid: academy.values(uid, "piactlState") for uid in EVERYBODY}

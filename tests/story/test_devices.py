@@ -198,9 +198,8 @@ def test_no_secret_outlives_the_person(claire: Academy, jump: bool) -> None:
     verified(claire, UID)
     enrolled(claire, UID)
     assert len(devices(claire)) == 2
-    first, last = day(-5).isoformat(), day(95).isoformat()
-    if not jump:
-        claire.night(first, claire.feed(post(-100, -39), day=first))
+    first, last = day(-40 if jump else -5).isoformat(), day(95).isoformat()
+    claire.night(first, claire.feed(post(-100, -39), day=first))
     eve = day(94).isoformat()
     claire.night(eve, claire.feed(post(-100, -39), day=eve))
     assert len(devices(claire)) == 2
@@ -220,9 +219,11 @@ def test_no_secret_outlives_the_person(claire: Academy, jump: bool) -> None:
 def test_an_account_whose_device_cannot_be_deleted_is_not_archived(claire: Academy) -> None:
     """A device changes between the plan and its apply: an archived account would leave the device behind."""
     verified(claire, UID)
-    eve, last = day(-1).isoformat(), day(0).isoformat()
-    claire.night(eve, claire.feed(post(-100, -70), day=eve))
-    feed = claire.feed(post(-100, -70), row(matricule="1999", prenom="Ida", nom_famille="Roy"), day=last)
+    claire.edit("policy.yaml", "retention: 30", "retention: 5")
+    first, eve, last = (day(offset).isoformat() for offset in (-40, -1, 0))
+    for night in (first, eve):
+        claire.night(night, claire.feed(post(-100, -39), day=night))
+    feed = claire.feed(post(-100, -39), row(matricule="1999", prenom="Ida", nom_famille="Roy"), day=last)
     file = claire.folder / "plan.json"
     assert claire.run("plan", feed, "--as-of", last, "--out", file).code == 0
     do(claire, "suspend", UID)

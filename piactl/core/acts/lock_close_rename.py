@@ -163,8 +163,8 @@ def extend(author: Author, until: date, sponsor: str = "") -> Act:
         latest = [p.assignment for p in posts if p.last == last == ordinal(p.assignment.end)]
         if state is State.DEACTIVATED or (state is State.GRACE and not latest):
             return reopen(author, until, sponsor)(account, rules)
-        day = civil(last)
-        if altered != account and (day is None or until <= day):
+        day = civil(last) if posts else None
+        if altered != account and posts and (day is None or until <= day):
             return Altered(altered, author.note)
         if not latest:
             ended = Phrase("{uid}: HR ends all its assignments.", uid=account.uid)

@@ -226,10 +226,13 @@ def with_ledger(current: Account, owners: Mapping[str, str]) -> Account:
 
 def _retained(current: Account, career: Career, rules: Rules) -> bool:
     """Whether an account stays although its first retention is over: archiving is final. It stays while it
-    has overrides, which expire, and if it was reopened for a start that was cancelled, until a whole
-    retention has passed again."""
+    has overrides, which expire, and for a whole retention if HR moved its end into the past, or if it was
+    reopened for a start that was cancelled."""
     if running(current.overrides, rules.as_of):
         return True
+    if current.state not in (State.DEACTIVATED, State.ANTICIPATED):
+        known = career_of(current.assignments, rules.policy, rules.register)
+        return account_status(known, rules.as_of).state is not State.ARCHIVED
     if current.state_from is None:
         return False
     if current.state is State.ANTICIPATED:
