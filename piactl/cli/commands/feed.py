@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import Path
+from string import digits
 from typing import Annotated, Any
 
 import typer
@@ -46,7 +47,7 @@ from piactl.cli.framework.output import (
 )
 from piactl.cli.framework.terminal import print_utf8
 from piactl.core.model.establishment import Register
-from piactl.core.naming.names import UnusableName, has_base, initial_uid, local_part
+from piactl.core.naming.names import UnusableName, initial_uid, local_part
 from piactl.core.plan.check_feed_limits import (
     LIMIT_CODES,
     WARNING_PAST,
@@ -191,20 +192,22 @@ def _compared(
         slips = find_slips([file], accounts, listed, linked, memory)
     known = {matricule for matricule, _ in listed.values()} | linked.first.keys() | slips.keys()
     newcomers, before = sorted(feed.present - known), memory.sources.get(source.name)
-    absent = {uid: m for uid, (m, _) in listed.items() if m and m not in feed.present}
-    named = initial_uid if configuration.policy.uid_form == "initial" else local_part
-    warnings = {"matricule": _namesakes(feed, newcomers, absent, named)}
-    if before is not None:
-        warnings["uai"] = _missing(feed, before, configuration.register)
+    warnings = {}
+    if feed.facts.full and not feed.facts.part:
+        absent = {uid.rstrip(digits): m for uid, (m, _) in listed.items() if m and m not in feed.present}
+        named = initial_uid if configuration.policy.uid_form == "initial" else local_part
+        warnings["matricule"] = _namesakes(feed, newcomers, absent, named)
+        if before is not None:
+            warnings["uai"] = _missing(feed, before, configuration.register)
     feed = replace(without_slips(feed, slips), remarks=(*feed.remarks, *_newcomers(feed, newcomers)))
     return replace(sourced, feed=feed), before, {name: words for name, words in warnings.items() if words}
 
 
 def _missing(feed: Feed, before: SourceMemory, register: Register) -> str:
     """The establishments of the last full feed that this one has no row of; "" for none."""
-    here, before_it = feed.facts.establishments, before.record.establishments
-    gone = sorted(before_it - here) if feed.facts.full and here else []
-    if not gone:
+    here = feed.facts.establishments
+    gone = sorted(before.record.establishments - here)
+    if not gone or not here:  # a constant of the source is none
         return ""
     return Phrase(
         "{missing}: {places}; HR: if people still work there, export the file again",
@@ -221,14 +224,15 @@ def _namesakes(
     feed: Feed, newcomers: Iterable[str], absent: Mapping[str, str], named: Callable[[str, str, str], str]
 ) -> str:
     """The first newcomer whose name gave its uid to an account of which the feed lacks the matricule; ""
-    for none. `absent` are these matricules by uid; `named` makes a uid of names."""
+    for none. `absent` are these matricules by uid without digits; `named` makes a uid of names."""
     pairs = []
     for person in filter(None, map(feed.people.get, newcomers)):
         try:
             base = named(person.given_name, person.usage_name, person.family_name)
         except UnusableName:  # a night rejects its rows
             continue
-        pairs += [(person, matricule) for uid, matricule in absent.items() if has_base(uid, base)]
+        if base in absent:
+            pairs.append((person, absent[base]))
     if not pairs:
         return ""
     (person, matricule), more = pairs[0], len(pairs) - 1
