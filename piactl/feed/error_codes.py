@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from piactl.core.plan.check_feed_limits import LEADING_ZEROS
 from piactl.errors import FeedRefused
 from piactl.phrase import Phrase
 
@@ -17,6 +18,7 @@ _AT_SOURCE = Phrase("HR: correct it in your application, or in the rejects file"
 _IN_SET = Phrase("correct it in the application that exports the set")
 _EXPORT = Phrase("HR: export the file again")
 PERSON_DOUBLED = "person-doubled"
+ZEROS_IN_REJECTS = Phrase("HR: type the zeros again, after an apostrophe ('0123456)")
 
 REJECTIONS: Mapping[str, tuple[Phrase, Phrase]] = {
     "empty-row": (
@@ -114,7 +116,7 @@ REFUSALS: Mapping[str, tuple[Phrase, Phrase]] = {
     ),
     "second-header": (
         Phrase("the header appears twice: files were joined"),
-        Phrase("HR: send each file by itself"),
+        _EXPORT,
     ),
     "cut": (Phrase("the last line has no line end: the file was cut"), _EXPORT),
     "unclosed-quote": (Phrase("a quote is not closed on its line"), _EXPORT),
@@ -187,12 +189,17 @@ REFUSALS: Mapping[str, tuple[Phrase, Phrase]] = {
 """Code of a refused feed -> (meaning, next step)."""
 
 
-def rejection_message(code: str, detail: str = "", *, of_set: bool = False) -> Phrase:
+def rejection_message(
+    code: str, detail: str = "", *, of_set: bool = False, corrected: bool = False
+) -> Phrase:
     """One line: the problem (`detail`, or else the meaning of the code) and the next step. For a row `of_set`
-    the next step differs, because the rejects file of a set, which is XML, cannot be fed."""
+    the next step differs, because the rejects file of a set, which is XML, cannot be fed; so does that for
+    lost zeros in a file of `corrected` rejects, which a spreadsheet may save."""
     meaning, advice = REJECTIONS[code]
     if of_set and advice == _AT_SOURCE:
         advice = _IN_SET
+    if corrected and code == LEADING_ZEROS:
+        advice = ZEROS_IN_REJECTS
     return Phrase("{problem}; {advice}", problem=detail or meaning, advice=advice)
 
 

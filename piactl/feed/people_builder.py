@@ -122,7 +122,7 @@ class PeopleBuilder:
                 self.remarked.add(prior.matricule)
                 return
             if other.key == assignment.key:
-                self._clash(prior.matricule, (other, other_line), (assignment, line))
+                self._clash(prior, (other, other_line), (assignment, line))
                 return
         self.people[prior.matricule] = Person(
             prior.matricule, prior.family_name, prior.given_name, prior.usage_name, prior.civilite,
@@ -135,7 +135,7 @@ class PeopleBuilder:
         columns.extend(c for c in differ if c not in columns)
         rows.append((line, person))
 
-    def _clash(self, matricule: str, first: tuple[Assignment, int], second: tuple[Assignment, int]) -> None:
+    def _clash(self, person: Person, first: tuple[Assignment, int], second: tuple[Assignment, int]) -> None:
         columns = _differing(first[0], second[0], _ASSIGNMENT_FIELDS)
         for (here, line), (there, other) in ((first, second), (second, first)):
             values = (
@@ -148,13 +148,14 @@ class PeopleBuilder:
                 for column in columns
             )
             detail = Phrase(
-                "another row of this assignment of {matricule}, line {line}, disagrees in {columns}",
-                matricule=matricule,
+                "another row of this assignment of {matricule} {name}, line {line}, disagrees in {columns}",
+                matricule=person.matricule,
+                name=f"{person.given_name} {person.usage_name or person.family_name}",
                 line=other,
                 columns=joined(values, "{first}, {second}"),
             )
             post = (first[0].uai, first[0].function)
-            self._reject(line, columns[0], "assignment-contradicts", detail, matricule, post)
+            self._reject(line, columns[0], "assignment-contradicts", detail, person.matricule, post)
 
     def _add_broken(self, broken: BrokenRow, line: int) -> None:
         if not broken.attributed:
@@ -213,6 +214,9 @@ class PeopleBuilder:
                 columns=", ".join(columns),
                 lines=few(everywhere, _FEW),
             )
+            first = self.people[matricule]
+            if any(_is_swapped(person, first) for _, person in rows):
+                where = Phrase("{problem}; prenom and nom_famille seem swapped in some", problem=where)
             for line in everywhere:
                 self._reject(line, columns[0], "person-contradicts", where, matricule)
         lines = list(self.rejected_lines)
@@ -227,6 +231,14 @@ class PeopleBuilder:
             self.people[matricule] = person.without({a for a, line in posts if line in self.rejected_lines})
         self.rejections.sort(key=lambda r: (r.line, r.column, r.code))
         return sorted(set(lines))
+
+
+def _is_swapped(person: Person, other: Person) -> bool:
+    """Whether the given name of each is a family name of the other."""
+    return person.given_name in (other.family_name, other.usage_name) and other.given_name in (
+        person.family_name,
+        person.usage_name,
+    )
 
 
 def _differing(left: object, right: object, fields: dict[str, str]) -> list[str]:

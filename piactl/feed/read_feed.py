@@ -376,9 +376,10 @@ class FeedReader:
     def _check_complete(self) -> None:
         """Makes the checks that need the whole file. Raises FeedRefused with every reason found."""
         if self._trailer_line and self._lines > self._trailer_line:
-            after = self._lines - self._trailer_line
             detail = Phrase(
-                "{number} lines follow the #FIN line {line}", number=after, line=self._trailer_line
+                "lines follow the #FIN line, which is line {line} of {lines}",
+                line=self._trailer_line,
+                lines=self._lines,
             )
             self._refuse("after-trailer", detail)
         if self._trailer is not None and self._trailer.rows != self._count:

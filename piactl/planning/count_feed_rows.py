@@ -167,7 +167,8 @@ class FeedOfRun:
         for rejections in (self.rejections, self.judged):
             rejections.sort(key=lambda r: (r.file, r.line, r.column, r.code))
         wrong = first_faults([*self.rejections, *self.judged])
-        self.facts = replace(self.facts, columns=columns, wrong=wrong)
+        month_first = any(rejection.code == "month-first" for rejection in self.rejections)
+        self.facts = replace(self.facts, columns=columns, wrong=wrong, month_first=month_first)
         self.duplicates.sort()
         self.unusual_numens.sort()
 

@@ -137,7 +137,8 @@ def without_slips(feed: Feed, slips: Slips) -> Feed:
     people, held, unusable = dict(feed.people), dict(feed.held), list(feed.unusable)
     rejections = list(feed.rejections)
     for matricule in here:
-        message = rejection_message(LEADING_ZEROS, _words(matricule, slips[matricule][0]))
+        problem = _words(matricule, slips[matricule][0])
+        message = rejection_message(LEADING_ZEROS, problem, corrected=feed.layout.is_rejects)
         person = people.pop(matricule, None)
         held.pop(matricule, None)
         lines = person.lines if person else {r.line for r in feed.rejections if r.matricule == matricule}

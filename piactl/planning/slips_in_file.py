@@ -14,6 +14,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.names import plain_letters
 from piactl.core.rules.matching import folded
 from piactl.core.text import few
+from piactl.feed.error_codes import ZEROS_IN_REJECTS
 from piactl.feed.feed_result import Feed
 from piactl.feed.header import COLUMNS, REQUIRED, shown
 from piactl.feed.read_feed import is_trailer, last_line
@@ -98,7 +99,7 @@ def _people_twice(feed: Feed) -> Iterator[tuple[str, str]]:
             (one, two), more = pairs[0], len(pairs) - 1
             words = Phrase(
                 "{one} (line {line}) and {two} (line {other}) have {evidence}: one person keeps one account; "
-                "HR: if they are two people, correct what is wrong",
+                "HR: if they are two people, correct what is wrong; if they are one, tell the administrator",
                 one=one.matricule,
                 line=min(one.lines),
                 two=two.matricule,
@@ -133,10 +134,11 @@ def _odd_lengths(feed: Feed) -> str:
     lines = sorted((line, matricule) for matricule in odd for line in feed.people[matricule].lines)
     return Phrase(
         "{odd} of {number} matricules: not of {usual} digits, as most are ({sample}, line {lines}): "
-        "a spreadsheet may have removed leading zeros; HR: send the file as it was exported",
+        "a spreadsheet may have removed leading zeros; {step}",
         odd=len(odd),
         number=len(numbers),  # more than one, or none is odd
         usual=usual,
         lines=few([str(line) for line, _ in lines], _FEW),
         sample=lines[0][1],
+        step=ZEROS_IN_REJECTS if feed.layout.is_rejects else Phrase("HR: send the file as it was exported"),
     )

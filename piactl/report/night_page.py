@@ -139,6 +139,9 @@ def _verdict(record: View, plan: View) -> tuple[str, list[str]]:
         rest.append(counted(plan["cases"]["open"], "case is undecided", "cases are undecided"))
     if plan["rejections"]:
         rest.append(counted(len(plan["rejections"]), "row was rejected", "rows were rejected"))
+    warnings = sum(remark.startswith("WARNING") for remark in plan["remarks"])
+    if warnings:
+        rest.append(counted(warnings, "warning", "warnings"))
     return words, rest
 
 

@@ -17,7 +17,7 @@ import pytest
 from tests.outside import civil_today
 
 from .academy import Academy, Ran, prepared
-from .feeds import COLUMNS, HEADER, MICHELIS, row, text
+from .feeds import COLUMNS, HEADER, MARESCHAL, MICHELIS, row, text
 
 PEOPLE = 60
 TODAY = civil_today("Europe/Paris")
@@ -110,8 +110,8 @@ def with_wrong_names() -> str:
 
 @dataclass(frozen=True)
 class Situation:
-    """A file, the exit codes of its check and of the night that gets it, and what both print. `check`: the
-    check alone prints it. `compare`: the check asks the directory."""
+    """A file, the exit codes of its check and of the night that gets it, and what both print, or `never` do.
+    `check_only`: the check alone prints it. `compare`: the check asks the directory."""
 
     file: Callable[[], str | bytes]
     code: int
@@ -121,6 +121,7 @@ class Situation:
     check_only: bool = False
     compare: bool = False
     name: str = ""
+    never: str = ""
 
 
 SITUATIONS = {
@@ -160,9 +161,10 @@ SITUATIONS = {
     "4 the month before the day": Situation(
         lambda: with_days("{1:02}/{0:02}/{2}"), 6, 6,
         ("'08/31/2030' has the month before the day; other dates are read the wrong way round without an "
-         "error: correct none of them by hand",),
+         "error: correct none of them by hand", "HR: export the file again"),
         ("'08/31/2030' : le mois est écrit avant le jour ; d'autres dates se lisent à l'envers sans erreur : "
-         "ne rien corriger à la main",),
+         "ne rien corriger à la main", "RH : refaire l'extraction"),
+        never="administrat",
     ),
     "4 a code that nobody knows": Situation(
         lambda: TODAYS.replace(";ENS;", ";PROF;"), 6, 6,
@@ -249,6 +251,11 @@ SITUATIONS = {
          "sous son en-tête, et le déposer ; ne pas ajouter cette ligne à la main",),
         check_only=True,
     ),
+    "9 two extractions in one file": Situation(
+        lambda: TODAYS + TODAYS, 6, 6,
+        ("lines follow the #FIN line, which is line 62 of 124; HR: export the file again",),
+        ("des lignes suivent la ligne #FIN, qui est la ligne 62 sur 124 ; RH : refaire l'extraction",),
+    ),
     "9 a wrong number of rows": Situation(
         lambda: TODAYS.replace(f"{ROWS[5]}\n", ""), 6, 6,
         ("the file has 59 rows, but the #FIN line says 60; HR: export the file again",),
@@ -258,6 +265,14 @@ SITUATIONS = {
         lambda: text([*ROWS, ROWS[3], ROWS[4]], NIGHT), 0, 0,
         ("2 rows are duplicates and count once (line 62 = 5, 63 = 6)",),
         ("2 lignes en double ne comptent qu'une fois (ligne 62 = 5, 63 = 6)",),
+    ),
+    "10 given name and family name swapped in a row": Situation(
+        lambda: text(
+            [*ROWS, person(3, prenom="Lefèvread", nom_famille="Élodie", uai=MARESCHAL)], NIGHT
+        ), 5, 0,
+        ("rows of one person disagree in nom_famille, prenom: lines 5, 62; prenom and nom_famille seem "
+         "swapped in some; HR: correct it",),
+        ("nom_famille, prenom : lignes 5, 62 ; prénom et nom semblent inversés dans certaines ; RH :",),
     ),
     "11 an empty row": Situation(
         lambda: text([*ROWS[:5], ";" * ROWS[0].count(";"), *ROWS[5:]], NIGHT), 5, 0,
@@ -269,9 +284,9 @@ SITUATIONS = {
     "11 a NUMEN of two people": Situation(
         lambda: text([*ROWS, person(8, matricule="7777777", nom_famille="Autre", prenom="Ida")], NIGHT), 0, 0,
         ("warning: numen: 3900008 (line 10) and 7777777 (line 62) have the same NUMEN",
-         "HR: if they are two people, correct what is wrong"),
+         "HR: if they are two people, correct what is wrong; if they are one, tell the administrator"),
         ("attention : numen : 3900008 (ligne 10) et 7777777 (ligne 62) ont le même NUMEN",
-         "RH : si elles sont deux, corriger ce qui est faux"),
+         "RH : si elles sont deux, corriger ce qui est faux ; si c'est la même, le dire à l'administrateur"),
         check_only=True,
     ),
     "11 a column that slipped": Situation(
@@ -307,7 +322,7 @@ SITUATIONS = {
         lambda: re.sub("(?m)^0+", "", TODAYS), 0, 6,
         ("warning: matricule: 6 of 60 matricules: not of 7 digits, as most are (90000, line 2, 12, 22, 32, "
          "42 and 1 more): a spreadsheet may have removed leading zeros; HR: send the file as it was",),
-        ("attention : matricule : 6 matricule(s) sur 60 sans 7 chiffres, contrairement à la plupart (90000, "
+        ("attention : matricule : matricules sans 7 chiffres, contrairement à la plupart : 6 sur 60 (90000, "
          "ligne 2, 12, 22, 32, 42 et 1 de plus) : un tableur a peut-être enlevé des zéros de tête ; RH :",),
         check_only=True,
     ),
@@ -360,6 +375,7 @@ def test_a_file_and_the_night_that_gets_it(office: Academy, name: str, language:
     for words in case.fr if language == "fr" else case.en:
         assert words in checked.out + checked.err
         assert case.check_only or words in night.out + night.err
+    assert not case.never or case.never not in checked.out + checked.err
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
@@ -374,6 +390,7 @@ def test_4_a_refused_file_has_no_rejects(office: Academy, language: str) -> None
 
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_1_and_11_who_is_new_and_who_has_a_mistyped_matricule(office: Academy, language: str) -> None:
+    """A newcomer with the name of somebody who is missing is a doubt, another one is not."""
     typed = [person(8, matricule="7777777"), *ROWS[:8], *ROWS[9:]]
     ran = speak(office, language, "feed", "check", office.raw_feed(text(typed, NIGHT).encode()), "--compare")
     assert ran.code == 0, ran.err
@@ -382,6 +399,16 @@ def test_1_and_11_who_is_new_and_who_has_a_mistyped_matricule(office: Academy, l
     else:
         words = "1 matricule has no account: 7777777 Gaël Lefèvreai; if one of them is not new, the matricule"
     assert words in ran.out
+    if language == "fr":
+        doubt, end = "7777777 (ligne 2) n'a pas de compte, et 3900008, du même nom, manque", "1 alerte"
+    else:
+        doubt, end = "7777777 (line 2) has no account, and 3900008, of the same name, is not in", "1 warning"
+    assert doubt in ran.out
+    assert end in ran.out.splitlines()[-1]
+    new = text([*ROWS, person(8, matricule="7777777", numen="", prenom="Ida")], NIGHT)
+    ran = speak(office, language, "feed", "check", office.raw_feed(new.encode()), "--compare")
+    assert "7777777 Ida" in ran.out
+    assert ran.out.splitlines()[-1] == ("rien n'est rejeté" if language == "fr" else "nothing is rejected")
     same = speak(office, language, "feed", "check", office.raw_feed(TODAYS.encode()), "--compare")
     assert "Gaël" not in same.out
 
@@ -394,6 +421,50 @@ def test_12_dates_of_rejects_are_in_the_form_that_a_spreadsheet_keeps(office: Ac
     assert ";31/02/2026;" in content, "what is wrong stays as it was"
     again = office.run("feed", "check", out.rename(out.with_name("hr-rejects.csv")))
     assert again.out.count("[bad-date]") == 1
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_1_a_whole_school_is_missing(office: Academy, language: str) -> None:
+    office.night(NIGHT, office.feed(*ROWS, person(60, uai=MARESCHAL, nom_famille="Cagny"), day=NIGHT))
+    ran = speak(office, language, "feed", "check", office.raw_feed(TODAYS.encode()), "--compare")
+    if language == "fr":
+        words = (
+            "attention : uai : 1 établissement du dernier fichier n'est pas dans celui-ci : 0801616X Collège"
+        )
+    else:
+        words = "warning: uai: 1 establishment of the last feed is not in this one: 0801616X Collège"
+    assert words in ran.out
+    assert ("RH : si des personnes y" if language == "fr" else "HR: if people still work") in ran.out
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_6_and_17_a_page_with_a_warning_is_not_green(office: Academy, language: str) -> None:
+    """Ends that somebody erased, so few that no limit refuses the file."""
+    rows = [person(place, fin="") if place < 20 else line for place, line in enumerate(ROWS)]
+    feed, page = office.raw_feed(text(rows, NIGHT).encode()), office.folder / "night.html"
+    checked = speak(office, language, "feed", "check", feed, "--compare")
+    step = "RH : si ce n'est pas voulu" if language == "fr" else "HR: if nobody meant it, send a correct file"
+    assert step in checked.out
+    night = speak(office, language, "nightly", feed, "--as-of", NIGHT, "--html", page)
+    assert night.code == 0, night.err
+    shown = page.read_text(encoding="utf-8")
+    assert 'class="verdict waits"' in shown
+    assert step in shown.replace("&#39;", "'")
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_12_a_zero_lost_in_a_file_of_corrected_rejects(office: Academy, language: str) -> None:
+    """It is no extraction that could be sent as it was, and is compared with nothing."""
+    feed, out = office.raw_feed(with_wrong_rows().encode()), office.folder / f"hr-{NIGHT}-rejects.csv"
+    assert office.run("feed", "rejects", feed, "--out", out).code == 0
+    content = out.read_text(encoding="utf-8")
+    assert "\n'0090000;" in content
+    out.write_text(content.replace("\n'0090000;", "\n90000;"), encoding="utf-8")
+    checked = speak(office, language, "feed", "check", out)
+    assert "--compare" not in checked.out
+    ran = speak(office, language, "feed", "check", out, "--compare")
+    step = "RH : retaper les zéros, après une apostrophe" if language == "fr" else "HR: type the zeros again"
+    assert step in ran.out + ran.err
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])
@@ -479,9 +550,15 @@ def test_10_and_17_newcomers_on_the_page_by_their_names(office: Academy, languag
     shown = page.read_text(encoding="utf-8")
     assert "8888888 Maud Cagny" in shown
     if language == "fr":
-        assert "affectation de 8888888, ligne 63, diffère dans discipline (L0202 ici, L1000 là)" in shown
+        assert (
+            "affectation de 8888888 Maud Cagny, ligne 63, diffère dans discipline (L0202 ici, L1000 là)"
+            in shown
+        )
     else:
-        assert "assignment of 8888888, line 63, disagrees in discipline (L0202 here, L1000 there)" in shown
+        assert (
+            "assignment of 8888888 Maud Cagny, line 63, disagrees in discipline (L0202 here, L1000 there)"
+            in shown
+        )
     public = speak(office, language, "nightly", feed, "--as-of", NIGHT, "--html", page, "--public")
     assert public.code == 0, public.err
     assert "Cagny" not in page.read_text(encoding="utf-8")

@@ -4,11 +4,12 @@ were."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import Path
+from string import digits
 from typing import Annotated, Any
 
 import typer
@@ -45,6 +46,8 @@ from piactl.cli.framework.output import (
     typed_again,
 )
 from piactl.cli.framework.terminal import print_utf8
+from piactl.core.model.establishment import Register
+from piactl.core.naming.names import UnusableName, initial_uid, local_part
 from piactl.core.plan.check_feed_limits import (
     LIMIT_CODES,
     WARNING_PAST,
@@ -94,8 +97,9 @@ def check(
     nearly the name of one, a missing line #FIN, two matricules with one NUMEN or one birth date and name,
     matricules whose length is unusual (a spreadsheet removes leading zeros), and data that are too old. With
     --compare it reads the last feeds of the source and the known matricules from the directory, warns of
-    columns whose blanks, values or forms differ from theirs and of the feed that the last night applied,
-    names matricules without an account, and applies the limits that compare feeds, as a night does. A feed
+    columns whose blanks, values or forms differ from theirs, of establishments that are missing, of a
+    newcomer with the name of somebody who is missing, and of the feed that the last night applied, names
+    matricules without an account, and applies the limits that compare feeds, as a night does. A feed
     dated later than `feed_days` of its source (7 days, unless set) from today is refused.
 
     Exit codes: 0 usable, 5 rows are rejected, 6 the whole feed is refused.
@@ -105,9 +109,9 @@ def check(
     configuration = this_configuration()
     day = today(configuration)
     try:
-        sourced, before = _read(file, configuration), None
+        sourced, before, of_directory = _read(file, configuration), None, dict[str, str]()
         if compare:
-            sourced, before = _compared(sourced, configuration)
+            sourced, before, of_directory = _compared(sourced, configuration)
         sourced = _judged(sourced, configuration)
         feed, facts = sourced.feed, sourced.feed.facts
         memory = Memory(sources={sourced.source.name: before}) if before else _memory_of(sourced)
@@ -125,7 +129,7 @@ def check(
     slips = find_slips_in_file(feed, sourced.source, sourced.path)
     if compare:  # the known matricules say it better
         slips.pop("matricule", None)
-    columns |= slips | _age(sourced, before, day)
+    columns |= slips | of_directory | _age(sourced, before, day)
     document: dict[str, Any] = {
         "status": Phrase("partly usable") if rejections else "usable",
         "file": str(sourced.path),
@@ -147,7 +151,7 @@ def check(
         _put(**document)
     else:
         words: str = Phrase("not compared: a file of corrected rejects is compared with none")
-        if not (compare and feed.layout.is_rejects):
+        if not feed.layout.is_rejects:
             words = _comparison(document["compared"], differing)
         _print(document, words)
     return int(Exit.PARTLY if rejections else Exit.DONE)
@@ -172,9 +176,11 @@ def _memory_of(sourced: SourcedFeed) -> Memory:
     return Memory(sources={source: SourceMemory(record, applied=(basis.digest,))} if basis else {})
 
 
-def _compared(sourced: SourcedFeed, configuration: Configuration) -> tuple[SourcedFeed, SourceMemory | None]:
-    """The feed without matricules that lost their zeros, and what the directory knows of the last feeds of
-    its source; None if it knows none."""
+def _compared(
+    sourced: SourcedFeed, configuration: Configuration
+) -> tuple[SourcedFeed, SourceMemory | None, dict[str, str]]:
+    """The feed without matricules that lost their zeros, what the directory knows of the last feeds of its
+    source, None if it knows none, and the warnings that follow, by column."""
     directory, unreadable = configuration.settings.directory, configuration.unreadable
     feed, source = sourced.feed, sourced.source
     with reading(configuration) as reader:
@@ -185,13 +191,63 @@ def _compared(sourced: SourcedFeed, configuration: Configuration) -> tuple[Sourc
         linked = linked_matricules(read_rare_entries(*accounts))
         slips = find_slips([file], accounts, listed, linked, memory)
     known = {matricule for matricule, _ in listed.values()} | linked.first.keys() | slips.keys()
-    feed = replace(without_slips(feed, slips), remarks=(*feed.remarks, *_newcomers(feed, known)))
-    return replace(sourced, feed=feed), memory.sources.get(source.name)
+    newcomers, before = sorted(feed.present - known), memory.sources.get(source.name)
+    warnings = {}
+    if feed.facts.full and not feed.facts.part:
+        absent = {uid.rstrip(digits): m for uid, (m, _) in listed.items() if m and m not in feed.present}
+        named = initial_uid if configuration.policy.uid_form == "initial" else local_part
+        warnings["matricule"] = _namesakes(feed, newcomers, absent, named)
+        if before is not None:
+            warnings["uai"] = _missing(feed, before, configuration.register)
+    feed = replace(without_slips(feed, slips), remarks=(*feed.remarks, *_newcomers(feed, newcomers)))
+    return replace(sourced, feed=feed), before, {name: words for name, words in warnings.items() if words}
 
 
-def _newcomers(feed: Feed, known: Collection[str]) -> Iterator[str]:
+def _missing(feed: Feed, before: SourceMemory, register: Register) -> str:
+    """The establishments of the last full feed that this one has no row of; "" for none."""
+    here = feed.facts.establishments
+    gone = sorted(before.record.establishments - here)
+    if not gone or not here:  # a constant of the source is none
+        return ""
+    return Phrase(
+        "{missing}: {places}; HR: if people still work there, export the file again",
+        missing=counted(
+            len(gone),
+            "establishment of the last feed is not in this one",
+            "establishments of the last feed are not in this one",
+        ),
+        places=few([f"{uai} {register[uai].name}" if uai in register else uai for uai in gone], _FEW),
+    )
+
+
+def _namesakes(
+    feed: Feed, newcomers: Iterable[str], absent: Mapping[str, str], named: Callable[[str, str, str], str]
+) -> str:
+    """The first newcomer whose name gave its uid to an account of which the feed lacks the matricule; ""
+    for none. `absent` are these matricules by uid without digits; `named` makes a uid of names."""
+    pairs = []
+    for person in filter(None, map(feed.people.get, newcomers)):
+        try:
+            base = named(person.given_name, person.usage_name, person.family_name)
+        except UnusableName:  # a night rejects its rows
+            continue
+        if base in absent:
+            pairs.append((person, absent[base]))
+    if not pairs:
+        return ""
+    (person, matricule), more = pairs[0], len(pairs) - 1
+    words = Phrase(
+        "{new} (line {line}) has no account, and {known}, of the same name, is not in the feed; HR: if they "
+        "are one person, correct the matricule, or tell the administrator that it is a new one",
+        new=person.matricule,
+        line=min(person.lines),
+        known=matricule,
+    )
+    return Phrase("{words} (and {number} more)", words=words, number=more) if more else words
+
+
+def _newcomers(feed: Feed, newcomers: Sequence[str]) -> Iterator[str]:
     """The people without an account. A matricule that somebody mistyped is among them."""
-    newcomers = sorted(feed.present - {*known})
     if newcomers:
         people = [feed.people.get(matricule) for matricule in newcomers]
         names = [f"{p.given_name} {p.usage_name or p.family_name}" if p else "" for p in people]

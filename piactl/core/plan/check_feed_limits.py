@@ -75,7 +75,8 @@ class FeedFacts:
     file, the number of its distinct values without blank, at most MOST_DISTINCT; `forms`: of the first of
     these, how many have each form (`9/9/9` of 01/09/2026). `establishments`: the valid UAIs. `basis` is the
     set that a delta changes, `later` are the digests of sets of its kind that are of its day or later.
-    `wrong`: per column, the first rejections, each with its line. `not_read`: the first names of its header
+    `wrong`: per column, the first rejections, each with its line. `month_first`: the month is before the day
+    in one of its dates. `not_read`: the first names of its header
     that are no column of the source.
     `part`: it lists only some establishments of its source; `kind` is then the name that the sets of the same
     establishments share.
@@ -101,6 +102,7 @@ class FeedFacts:
     kind: str = ""
     not_read: str = ""
     wrong: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    month_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,7 @@ LEFT = 0.1
 SAMPLE = 3
 """How many examples of what is wrong a message has."""
 BACK = Phrase("HR: send the file of today; administrator: or accept it, to go back to its data")
+_EXPORT = Phrase("HR: export the file again")
 _ASK = Phrase("HR: send a correct file; administrator: or, if this one is correct, accept it")
 
 
@@ -273,9 +276,16 @@ def feed_refusals(
                 names = Phrase("columns not read: {names}", names=facts.not_read)
                 refusals[-1] = code, joined([message, names], "{first};\n  {second}")
     return [
-        (code, joined([message, _ASK], "{first};\n  {second}")) if code != "older" else (code, message)
+        (code, joined([message, _step(code, facts)], "{first};\n  {second}"))
+        if code != "older"
+        else (code, message)
         for code, message in refusals
     ]
+
+
+def _step(code: str, facts: FeedFacts) -> str:
+    """What to do about a feed that a limit refuses; one with the month first is never correct."""
+    return _EXPORT if code == "bad-column" and facts.month_first else _ASK
 
 
 def zeros_refusal(facts: FeedFacts, last: SourceRecord | None, messages: Mapping[int, str]) -> Refusal | None:
@@ -462,7 +472,11 @@ def column_warnings(
     limits = limits_on(source, as_of)
     share, floor = WARNING * limits.column_share, max(1, limits.column_floor // 2)
     narrow = replace(limits, column_share=share, column_floor=floor)
-    return {**_other_forms(facts, last.past, share), **_changed_columns(facts, last.past, narrow)}
+    differing = {**_other_forms(facts, last.past, share), **_changed_columns(facts, last.past, narrow)}
+    return {
+        column: Phrase("{difference}; HR: if nobody meant it, send a correct file", difference=difference)
+        for column, difference in differing.items()
+    }
 
 
 def _other_forms(facts: FeedFacts, past: Sequence[PastFeed], share: float) -> dict[str, str]:
