@@ -119,7 +119,8 @@ def test_rehearsals_guards_policies_and_scores_are_french(begun: Academy) -> Non
     policy = begun.sandbox.folder / "policy.yaml"
     for words, code, has in (
         ((*rehearse, "-o", "table"), 0, "3 nuits répétées"),
-        ((*rehearse[:2], begun.folder / "x", *rehearse[3:]), 2, "pas un dossier ; indiquer"),
+        ((*rehearse[:2], begun.folder / "x", *rehearse[3:-1], begun.folder / "y"), 2, "pas un dossier ;"),
+        (rehearse, 2, "n'est pas vide ; nommer un nouveau dossier"),
         (("guards", "suggest", out, "-o", "table"), 0, "3 nuits ordinaires"),
         (("guards", "suggest", "--except", DAYS[0]), 2, "aucune nuit ordinaire"),
         (("policy", "diff", policy, policy), 0, ""),
