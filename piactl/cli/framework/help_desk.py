@@ -78,9 +78,7 @@ def say_whom(command: AccountCommand, store: AccountStore, name: str) -> None:
 
 
 def say_call_back(configuration: Configuration, account: Account, day: date) -> None:
-    """On a terminal, tells an operator of a second person whom to call, and where."""
-    if not can_ask():
-        return
+    """Tells the second operator whom to call back, and where."""
     uais = dict.fromkeys(post.uai for post in posts_on(account, configuration.policy, day))
     schools = [configuration.register[uai] for uai in uais if uai in configuration.register]
     numbers = [Phrase("{number} ({name})", number=e.telephone, name=e.name) for e in schools if e.telephone]
@@ -93,8 +91,9 @@ def say_call_back(configuration: Configuration, account: Account, day: date) -> 
         )
     else:
         words = Phrase(
-            "Call the school back (piactl establishment list UAI), and speak to {person}: to nobody in their "
-            "place",
+            "Call the school back (piactl establishment list {uai}), and speak to {person}: to nobody in "
+            "their place",
+            uai=next(iter(uais), "UAI"),
             person=whom,
         )
     say(words)
