@@ -9,7 +9,7 @@ import io
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from itertools import chain, islice
 from typing import Any, BinaryIO
@@ -19,13 +19,15 @@ from piactl.phrase import Phrase
 _MEASURED = 500
 """The rows by which the columns get their widths."""
 _NARROWEST, _WIDEST = 8, 60
+SHEET = "piactl"
+"""The name of the only sheet of a workbook."""
 _TEXT = "@"
 """The number format of text: a spreadsheet leaves such cells as they are, also when people type into them."""
 
 
-def workbook_of(rows: Iterable[Sequence[str | float]]) -> bytes:
-    """A workbook with one sheet, of which the first row is the heading. Text stays text, with its zeros, and
-    never is a formula; a number is a number. A workbook cannot have control characters."""
+def workbook_of(sheets: Mapping[str, Iterable[Sequence[str | float]]]) -> bytes:
+    """A workbook of rows by name of their sheet, of which the first row is the heading. Text stays text, with
+    its zeros, and never is a formula; a number is a number. A workbook cannot have control characters."""
     from openpyxl import Workbook
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
@@ -41,15 +43,16 @@ def workbook_of(rows: Iterable[Sequence[str | float]]) -> bytes:
         return written
 
     book = Workbook(write_only=True)
-    sheet = book.create_sheet("piactl")
-    rest = iter(rows)
-    first = list(islice(rest, _MEASURED))
-    for number, column in enumerate(_columns(first), 1):
-        width = max(len(str(value)) for value in column) + 2
-        sheet.column_dimensions[get_column_letter(number)].width = min(max(width, _NARROWEST), _WIDEST)
-    sheet.freeze_panes = "A2"
-    for row in chain(first, rest):
-        sheet.append([cell(value) for value in row])
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        rest = iter(rows)
+        first = list(islice(rest, _MEASURED))
+        for number, column in enumerate(_columns(first), 1):
+            width = max(len(str(value)) for value in column) + 2
+            sheet.column_dimensions[get_column_letter(number)].width = min(max(width, _NARROWEST), _WIDEST)
+        sheet.freeze_panes = "A2"
+        for row in chain(first, rest):
+            sheet.append([cell(value) for value in row])
     content = io.BytesIO()
     book.save(content)
     return content.getvalue()

@@ -20,7 +20,7 @@ from piactl.feed.value_checks import DAYS, ISO, day_of
 from piactl.host.private_files import write_private
 from piactl.phrase import Phrase
 from piactl.translation import translate
-from piactl.workbooks import workbook_of
+from piactl.workbooks import SHEET, workbook_of
 
 _MASKED = b"?" * 13
 """Replaces a mistyped NUMEN: the row stays rejected until the right one is typed."""
@@ -59,7 +59,7 @@ def _in_workbook(feed: Feed) -> bytes:
     header, *rows = csv.reader(io.StringIO(text, newline=""), delimiter=feed.layout.delimiter)
     width = len(header)
     filled = [[*row[:-1], *[""] * (width - len(row)), *row[-1:]] for row in rows]
-    return workbook_of([header, *filled])
+    return workbook_of({SHEET: [header, *filled]})
 
 
 def rejects_content(feed: Feed, source: SourceSettings | None = None, *, zeros: bool = True) -> bytes:

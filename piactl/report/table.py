@@ -16,7 +16,7 @@ from tabulate import MIN_PADDING, tabulate
 from piactl.phrase import Phrase, counted, joined
 from piactl.report.escaping import neutral, shown
 from piactl.translation import TYPED, translate, translate_word
-from piactl.workbooks import workbook_of
+from piactl.workbooks import SHEET, workbook_of
 
 FORMATS = ("table", "json", "ndjson", "csv", "tsv", "xlsx")
 
@@ -59,14 +59,23 @@ def rendered(
         for row in rows:
             yield _csv_line([shown(neutral(cell(row.get(name))), "\t\n") for name in columns])
     elif layout == "xlsx":
-        cells = ([_value_of_cell(_said(row, name)) for name in columns] for row in rows)
-        yield workbook_of(chain([[*map(translate_word, columns)]], cells)).decode("latin-1")
+        yield workbook({SHEET: (rows, columns)})
     elif layout == "tsv":
         yield "\t".join(columns) + "\n"
         for row in rows:
             yield "\t".join(_tsv(cell(row.get(name))) for name in columns) + "\n"
     else:
         yield _table(rows, columns)
+
+
+def workbook(sheets: Mapping[str, tuple[Iterable[Row], Sequence[str]]]) -> str:
+    """The rows and columns of each sheet, by its name, as `rendered` gives a workbook."""
+    return workbook_of({name: _sheet(*rows) for name, rows in sheets.items()}).decode("latin-1")
+
+
+def _sheet(rows: Iterable[Row], columns: Sequence[str]) -> Iterable[list[str | float]]:
+    cells = ([_value_of_cell(_said(row, name)) for name in columns] for row in rows)
+    return chain([[*map(translate_word, columns)]], cells)
 
 
 def aligned(rows: Iterable[Iterable[str]]) -> str:

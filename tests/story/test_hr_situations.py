@@ -417,6 +417,15 @@ def test_15_how_good_the_files_are(office: Academy, language: str) -> None:
         assert (lines["source"], lines["nights"], lines["held"]) == ("hr", "4", "0")
         assert lines["validity"] == "98.8% rows accepted"
     assert not any(name in ran.out for name in ("Lefèvre", "39000", "00900"))
+    office.run("nightly", office.raw_feed(text(ROWS[:20], NIGHT).encode()), "--as-of", NIGHT)
+    sent = speak(office, language, "feed", "score", "-o", "xlsx").out
+    book = openpyxl.load_workbook(io.BytesIO(sent.encode("latin-1")))
+    first, nights, refused, schools = (list(sheet.values) for sheet in book.worksheets)
+    words = "moyenne des parts qui suivent" if language == "fr" else "mean of the shares below"
+    assert any(row[-1] == words for row in first)
+    assert all(isinstance(row[4], int | float) for row in nights[1:])
+    assert refused[1][:2] == ("hr", day)
+    assert schools[0][0] == "uai"
 
 
 @pytest.mark.parametrize("language", ["en", "fr"])

@@ -72,7 +72,7 @@ from piactl.planning.merge_feeds import SourcedFeed, judged
 from piactl.planning.slips_in_file import find_slips_in_file
 from piactl.report.escaping import shown
 from piactl.report.plan_text import rejection_words
-from piactl.report.table import rendered
+from piactl.report.table import rendered, workbook
 from piactl.translation import translate, translate_word
 from piactl.trials.rehearse_nights import RehearsalFolder
 
@@ -250,6 +250,9 @@ class ScoreRows(StrEnum):
     UAI = "uai"
 
 
+_WITHOUT_BY = {"table": (ScoreRows.SOURCE, ScoreRows.REFUSED, ScoreRows.UAI), "xlsx": tuple(ScoreRows)}
+
+
 def score(
     folder: RehearsalDir = "",
     source: Annotated[str, typer.Option("--source", metavar="SOURCE", help="Only this source.")] = "",
@@ -265,8 +268,8 @@ def score(
 
     Each part is the share of what is right. A refused feed counts in `refused` alone; one whose run was
     undone is marked. Without --by, a table shows the sources, the refused feeds and the ten worst
-    establishments, and json also has the nights; other formats have one row for each source and night. No
-    person is named: the rows can be sent to HR.
+    establishments, json and the sheets of a workbook also have the nights; other formats have one row for
+    each source and night. No person is named: the rows can be sent to HR.
 
     Example: piactl feed score --months 1
     """
@@ -281,7 +284,7 @@ def score(
             )
         )
     scores = feed_score(*_feeds(folder, as_of, months, configuration), configuration.register, source)
-    tables = {
+    tables: dict[ScoreRows, tuple[Sequence[Mapping[str, Any]], Sequence[str]]] = {
         ScoreRows.SOURCE: (scores["sources"], BY_SOURCE),
         ScoreRows.NIGHT: (scores["nights"], BY_NIGHT),
         ScoreRows.REFUSED: (scores["refused"], BY_REFUSED),
@@ -294,33 +297,36 @@ def score(
     if by is None and layout == "json":
         put_json(scores)
         return int(Exit.DONE)
-    several = (
-        (ScoreRows.SOURCE, ScoreRows.REFUSED, ScoreRows.UAI) if layout == "table" else (ScoreRows.NIGHT,)
-    )
-    for number, group in enumerate((by,) if by else several):
+    sheets: dict[str, tuple[Sequence[Mapping[str, Any]], Sequence[str]]] = {}
+    for group in (by,) if by else _WITHOUT_BY.get(layout, (ScoreRows.NIGHT,)):
         rows, columns = tables[group]
-        if layout == "xlsx":
-            rows = [{**row, **_in_words(row), **_in_percent(row)} for row in rows]
-        if layout == "table":
+        if layout == "table" or (layout == "xlsx" and group is ScoreRows.SOURCE):
             rows = [_for_people(row, _blanks(row, scores["nights"])) for row in rows]
             columns = tuple(name for name in columns if name not in ("file", "digest"))
             if group is ScoreRows.SOURCE:  # more numbers than fit into a line
                 rows, columns = _turned(rows, columns)
+        elif layout == "xlsx":
+            rows = [{**row, **_in_words(row), **_in_percent(row)} for row in rows]
         if rows or layout != "table":
+            sheets[translate_word(group.value)] = rows, columns
+    if layout == "xlsx":
+        display([workbook(sheets)], layout)
+    else:
+        for number, (rows, columns) in enumerate(sheets.values()):
             display([*(["\n"] if number else []), *rendered(rows, columns, layout)], layout)
     return int(Exit.DONE)
 
 
 def _for_people(row: Mapping[str, Any], blanks: Sequence[str]) -> dict[str, Any]:
     """A row of a score with shares in percent, the columns that lack values, and reasons in words."""
-    shares = {name: percent(share / 100) for name, share in _in_percent(row).items()}
+    shares: dict[str, Any] = {n: percent(share / 100) for n, share in _in_percent(row).items()}
     if row.get("score") is not None:
         shares["score"] = percent(row["score"] / 100)
     if blanks and "completeness" in shares:
         missing = ", ".join(blanks)
-        shares["completeness"] = Phrase(
-            "{share} (without a value: {columns})", share=shares["completeness"], columns=missing
-        )
+        shares["completeness"] = [  # a list is wrapped, where other values are cut
+            Phrase("{share} (without a value: {columns})", share=shares["completeness"], columns=missing)
+        ]
     return {**row, **_in_words(row), **shares}
 
 
@@ -349,6 +355,7 @@ def _blanks(row: Mapping[str, Any], nights: Iterable[Mapping[str, Any]]) -> list
 
 
 _MEASURED = {
+    "score": Phrase("mean of the shares below"),
     "validity": Phrase("rows accepted"),
     "completeness": Phrase("values present"),
     "uniqueness": Phrase("rows without a double"),
