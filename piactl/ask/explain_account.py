@@ -13,7 +13,7 @@ from piactl.core.explain.answers import right_answers, state_answer
 from piactl.core.explain.login_causes import LoginContext, login_answer
 from piactl.core.explain.question import GRACE, REFUSED, Answer, Question
 from piactl.core.explain.run_steps import RunEnd, run_steps
-from piactl.core.model.account import Right, State
+from piactl.core.model.account import Right, State, numen_proves
 from piactl.core.model.policy import Policy, Service
 from piactl.core.model.settings import Settings
 from piactl.core.plan.plan import Plan
@@ -51,7 +51,13 @@ def why(
     else:
         question = _question(store, entry, now, settings)
         if isinstance(subject, Service):
-            answers = right_answers(question, subject)
+            needed = [cause for cause in login.causes if cause.kind in ("device-none", "device-lost")]
+            answers = [
+                answer._replace(causes=(*answer.causes, *needed))
+                if answer.yes and subject.otp == "always"
+                else answer
+                for answer in right_answers(question, subject)
+            ]
         else:
             services = store.policy.services.values()
             answers = [state_answer(question), *(a for s in services for a in _in_short(question, s))]
@@ -64,6 +70,7 @@ def why(
         "as_of": question.as_of.isoformat(),
         "policy_file": settings.policy_file,
         "cases": case_rows(question.cases),
+        "numen_proves": numen_proves(entry.account, settings.password.holdoff_days, store.as_of),
         "log_in": {"kind": hindered.kind, "effect": hindered.effect} if hindered else None,
         "next_post": facts_of(coming, "uai", "start") if coming else None,
         "answers": [_answer(answer, store.policy) for answer in answers],
@@ -78,7 +85,8 @@ def _around_login(store: AccountStore, entry: Entry, now: datetime, settings: Se
     def show(instant: datetime) -> str:
         return minute(instant, policy.timezone)
 
-    return LoginContext(credentials, now, show, policy.otp_enforced_by == "directory", last_night)
+    proves = numen_proves(entry.account, settings.password.holdoff_days, store.as_of)
+    return LoginContext(credentials, now, show, policy.otp_enforced_by == "directory", last_night, proves)
 
 
 def why_run(

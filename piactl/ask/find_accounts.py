@@ -41,6 +41,11 @@ class Found(NamedTuple):
     exact: bool = True
     without: str = ""
 
+    @property
+    def fit(self) -> bool:
+        """Whether somebody was found whom each word fits."""
+        return bool(self.accounts) and self.exact and not self.without
+
 
 def find_by_words(accounts: Iterable[Account], query: str, rules: Rules) -> Found:
     """The accounts that each word of `query` fits, by uid. If there are none, at most MOST_NEAR of those with

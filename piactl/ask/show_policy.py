@@ -2,28 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from piactl.config.nearest_word import hint
 from piactl.core.model.policy import Policy, Position, Profile, Service, When
-from piactl.core.text import facts_of, search_words
+from piactl.core.text import facts_of, few, search_words
 from piactl.errors import NotFound
 from piactl.phrase import Phrase
+
+_MOST_NAMED = 5
 
 
 def read_service(policy: Policy, text: str) -> str:
     """The name of the service that somebody typed by its name or label, whatever case, accents and hyphens
-    (`I-Prof`). A text that means none, or two, stays as it is."""
+    (`I-Prof`), or by words that fit one alone (`livret scolaire`). A text that means none, or several, stays
+    as it is."""
+    meant = _meant(policy, text, str.__eq__)
+    return meant[0].name if text not in policy.services and len(meant) == 1 else text
+
+
+def _meant(policy: Policy, text: str, fits: Callable[[str, str], bool]) -> list[Service]:
+    """The services with this name or label, else those of which a word `fits` each word."""
 
     def plain(words: str) -> str:
         return "".join(search_words(words))
 
-    meant = [
-        name
-        for name, service in policy.services.items()
-        if plain(text) in (plain(name), plain(service.label), plain(service.label.partition("(")[0]))
+    services, words = policy.services.values(), search_words(text)
+    exact = [s for s in services if plain(text) in map(plain, (s.name, s.label, s.label.partition("(")[0]))]
+    return exact or [
+        s
+        for s in services
+        if words
+        and all(any(fits(own, word) for own in search_words(f"{s.name} {s.label}")) for word in words)
     ]
-    return meant[0] if text not in policy.services and len(meant) == 1 else text
+
+
+def find_service(policy: Policy, text: str, *others: str) -> Service:
+    """The service that somebody typed, as `read_service`. Raises NotFound, with the services that the text
+    fits, or with the nearest of the names and the `others` that may be typed there."""
+    service = policy.services.get(read_service(policy, text))
+    if service is not None:
+        return service
+    several = _meant(policy, text, str.__eq__)
+    if several:
+        names = few([f"{s.name} ({s.label})" for s in several], _MOST_NAMED)
+        raise NotFound(Phrase("{text} fits several services: {names}", text=repr(text), names=names))
+    begun = [service.name for service in _meant(policy, text, str.startswith)]
+    why = hint(text, begun or [*policy.services, *others])
+    raise NotFound(Phrase("{name}: the policy has no such service; {hint}", name=text, hint=why))
 
 
 def service_rows(policy: Policy) -> list[dict[str, Any]]:
@@ -38,17 +65,10 @@ def service_view(policy: Policy, name: str) -> dict[str, Any]:
 
     Raises NotFound with the nearest name if the policy has no such service.
     """
-    name = read_service(policy, name)
-    service = policy.services.get(name)
-    if service is None:
-        raise NotFound(
-            Phrase(
-                "{name}: the policy has no such service; {hint}", name=name, hint=hint(name, policy.services)
-            )
-        )
+    service = find_service(policy, name)
     return {
         **_service(service, policy),
-        "urn": policy.urn + name + (":UAI" if service.per_establishment else ""),
+        "urn": policy.urn + service.name + (":UAI" if service.per_establishment else ""),
         "given_by": [_profile(entry) for entry in policy.profiles if service.serves(entry.name)],
         "positions": [_position(entry, service) for entry in policy.positions.values()],
     }

@@ -14,7 +14,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import cast
@@ -44,6 +44,7 @@ from piactl.edits.account_store import AccountStore, career_and_status
 from piactl.edits.carry_out_batch import AccountOutcome, Batch, PreparedAccount, prepare_each
 from piactl.errors import REASON, ConfigurationInvalid, PiactlError, system_words
 from piactl.helpdesk.attempt_limits import OperationGuard, shown_time
+from piactl.helpdesk.holders_of_devices import NEVER_BOTH, find_holder
 from piactl.host.private_files import create_private, write_private
 from piactl.phrase import Phrase, joined
 from piactl.report.table import rendered
@@ -98,7 +99,13 @@ class ActivationDelivery:
         def prepare(name: str, entry: Entry) -> PreparedAccount:
             if self.first_only and len(names) > 1:
                 _refuse_unused(store, entry, self.settings, now)
-            return self._prepared(store, name, entry, reason, now, identity)
+            account = self._prepared(store, name, entry, reason, now, identity)
+            if len(names) == 1 and find_holder(store, name).is_on_its_way(now):
+                careful = Phrase("CAREFUL: its telephone is suspended, new or not verified yet")
+                account = replace(
+                    account, note=joined([account.note, careful, NEVER_BOTH], "{first}\n{second}")
+                )
+            return account
 
         accounts = prepare_each(store, names, prepare, Phrase("it gets one activation password"))
         return self.guard.guarded(store.reader, PASSWORD, accounts)

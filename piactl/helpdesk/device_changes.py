@@ -32,6 +32,7 @@ from piactl.core.model.policy import Policy
 from piactl.core.plan.change import DEVICE
 from piactl.directory.interfaces import Writer
 from piactl.directory.store.devices import DeviceEntry, device_add, device_change
+from piactl.directory.store.password_state import read_credentials
 from piactl.edits.account_store import AccountStore
 from piactl.edits.carry_out_batch import AccountOutcome, Batch, PreparedAccount
 from piactl.errors import PiactlError
@@ -43,6 +44,7 @@ from piactl.helpdesk.attempt_limits import (
     shown_time,
 )
 from piactl.helpdesk.holders_of_devices import (
+    NEVER_BOTH,
     DeviceHolder,
     as_proved,
     deletions,
@@ -55,7 +57,7 @@ from piactl.helpdesk.holders_of_devices import (
 from piactl.helpdesk.verify_code import WrongCode, checked_match, opened, read_code, used_up
 from piactl.host.private_files import create_private, write_private
 from piactl.otp_secret import OtpSecret, new_device_name, new_secret, png, sealed
-from piactl.phrase import Phrase
+from piactl.phrase import Phrase, joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,11 +248,15 @@ def prepare_verification(
         *deletions(holder.others(device)),
     ]
     words = login_words(holder, named)
-    note = Phrase(
+    note: str = Phrase(
         "device {named} is in force: {words}. This code is used up; the next one logs in",
         named=named,
         words=words,
     )
+    credentials = read_credentials(store.reader, holder.entry.dn, "", checks.passwords)
+    if credentials.is_activation:
+        careful = Phrase("CAREFUL: an activation password was given, and is not used yet")
+        note = joined([note, careful, NEVER_BOTH], "{first}\n{second}")
     verified = prepared(holder, "otp-verify", author.reason, writes, note)
     verified = replace(verified, notice=guard.notice(holder.account, DEVICE))
     if not holder.account.device:

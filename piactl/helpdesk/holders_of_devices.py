@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from piactl.core.acts import ActRefused
-from piactl.core.credentials.totp_devices import Device, DeviceState, in_force, services_with_code
+from piactl.core.credentials.totp_devices import Device, DeviceState, in_force, services_with_code, to_verify
 from piactl.core.model.account import NO_DEVICE, Account, State
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import IdentityName
@@ -25,6 +26,12 @@ from piactl.directory.store.devices import (
 from piactl.edits.account_store import AccountStore, find_entry
 from piactl.edits.carry_out_batch import Batch, PreparedAccount, prepare_each
 from piactl.phrase import Phrase
+
+NEVER_BOTH = Phrase(
+    "Never a password and a telephone in one call: another operator calls the school back for the other one"
+)
+"""What an operator is told who gives out one while the other one is on its way: both are the account."""
+_NEW = timedelta(hours=8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,12 @@ class DeviceHolder:
     @property
     def is_suspended(self) -> bool:
         return self.account.device == NO_DEVICE
+
+    def is_on_its_way(self, now: datetime) -> bool:
+        """Whether a device is suspended, waits to be verified, or was verified a short time ago."""
+        verified = self.in_force.device.verified if self.in_force else None
+        new = verified is not None and now - verified < _NEW
+        return new or self.is_suspended or to_verify(self.plain, self.account.device) is not None
 
     @property
     def in_force(self) -> DeviceEntry | None:

@@ -26,7 +26,7 @@ from piactl.helpdesk.attempt_limits import (
     tries_left,
 )
 from piactl.helpdesk.verify_code import WrongCode, read_code, use_code
-from piactl.phrase import Phrase, counted
+from piactl.phrase import Phrase, counted, joined
 from piactl.runs.apply_plan import write_beside
 from piactl.runs.begin_run import begin_run
 from piactl.runs.run import CommandRun
@@ -138,14 +138,9 @@ def refuse_unprovable(
     """Raises ActRefused if the account has nothing to compare an answer with, or its NUMEN changed in the
     last `holdoff_days`. `instead` are the options of an administrator, `two` is the command by which two
     operators go on, if there is one."""
-    go_on = Phrase("An administrator who knows the person can go on")
+    go_on: str = Phrase("An administrator who knows the person can go on")
     if two:
-        go_on = Phrase(
-            '{go_on}\nSo can two operators: piactl {two} {uid} --second-person --reason "..."',
-            go_on=go_on,
-            two=two,
-            uid=account.uid,
-        )
+        go_on = joined([_called_back(two, account.uid), go_on], "{first}\n{second}")
     if account.numen_digest is None:
         raise ActRefused(
             Phrase(
@@ -236,14 +231,19 @@ def check_proof(
         after = Phrase("the next try has to wait until {time}", time=shown_time(wait, checks.timezone))
     if tries:
         after = Phrase("{tries} left", tries=counted(tries, "try is", "tries are"))
-    wrong = Phrase(
+    wrong: str = Phrase(
         "{uid}: {problem}; nothing was changed, and {after}", uid=account.uid, problem=problem, after=after
     )
     if two:
-        wrong = Phrase(
-            '{wrong}\nWithout a proof, two operators: piactl {two} {uid} --second-person --reason "..."',
-            wrong=wrong,
-            two=two,
-            uid=account.uid,
-        )
+        wrong = joined([wrong, _called_back(two, account.uid)], "{first}\n{second}")
     raise NotProved(wrong)
+
+
+def _called_back(two: str, uid: str) -> Phrase:
+    """The command `two` with which two operators go on, one of whom calls the person back."""
+    return Phrase(
+        "Without a proof, a colleague calls the school back: piactl {two} {uid} --second-person --reason "
+        '"..."',
+        two=two,
+        uid=uid,
+    )

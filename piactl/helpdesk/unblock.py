@@ -84,6 +84,8 @@ def _prepared(
     blocked, until = credentials.blocked_until(now)
     delayed = until is not None and until == credentials.delayed
     policy = _policy(credentials, passwords, protected=account.protected)
+    if policy == "" and not blocked:
+        policy = None  # the night sees to it
     if delayed and until is not None and not account.protected:
         wait = _delayed_note(uid, shown_time(until, timezone), first=credentials.is_activation)
         return PreparedAccount(name, uid, note=wait)

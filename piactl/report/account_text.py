@@ -18,9 +18,10 @@ def account_text(view: View, as_of: str) -> str:
     return "\n".join(shown(line) for line in _lines(view, as_of)) + "\n"
 
 
-def card_text(view: View, post: str | None, login: View) -> str:
+def card_text(view: View, born: str, post: str | None, login: View) -> str:
     """Four lines about an account that was found: name, address, what the person does where, and the state;
-    if the log in is refused, with the first reason of the answer `login`. Former addresses have a line."""
+    if the log in is refused, with the first reason of the answer `login`. Former addresses, and a name at
+    birth that is not in use, have a line each."""
     state = translate_word(view["state"])
     if view["locked"]:
         state = Phrase("{state}, LOCKED", state=state)
@@ -34,6 +35,7 @@ def card_text(view: View, post: str | None, login: View) -> str:
             for text in (
                 view["address"] or Phrase("no address"),
                 *((Phrase("formerly {names}", names=", ".join(view["aliases"])),) if view["aliases"] else ()),
+                *((Phrase("born {name}", name=born),) if born else ()),
                 post or Phrase("no post"),
                 state,
             )
@@ -156,10 +158,11 @@ def _login(view: View) -> str:
 
 def activation_text(uid: str, display_name: str, address: str, password: str, until: str) -> str:
     """The activation password of one account, with blank lines around it."""
-    owner = f"{shown(display_name)} ({shown(uid)})" + (f", {shown(address)}" if address else "")
+    owner = shown(display_name) + (f", {shown(address)}" if address else "")
     hint = Phrase("Type it as the password, including the hyphens; a new password is then required.")
     return (
         f"\n  {owner}\n"
+        f"  {translate(Phrase('log in as')):<20} {shown(uid)}\n"
         f"  {translate(Phrase('activation password')):<20} {password}\n"
         f"  {translate(Phrase('valid until')):<20} {translate(until)}\n"
         f"  {translate(hint)}\n\n"

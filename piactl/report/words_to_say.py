@@ -11,51 +11,67 @@ from piactl.phrase import Phrase, joined
 View = Mapping[str, Any]
 
 _NUMEN = Phrase("I need your NUMEN; then I give you a password for one log in")
+_COLLEAGUE = Phrase(
+    "A colleague has to confirm this, and calls you back at your school with a password for one log in"
+)
 _HR = Phrase("The data of HR do not allow a log in at present; please ask your HR office")
 _HANDED_OVER = Phrase("I cannot open it myself: I hand your request over to an administrator")
 
-_CAUSES: Mapping[str, Phrase] = {
-    "no-password": Phrase("No password is set for this account. {next}", next=_NUMEN),
-    "activation-ended": Phrase("The activation password was not used in time. {next}", next=_NUMEN),
-    "activation-unused": Phrase(
-        "Log in with the activation password that you were given, with its hyphens, and choose a password"
-    ),
-    "blocked": Phrase(
-        "A wrong password was typed too often, and the account is blocked; I can lift the block, and the "
-        "password stays the same"
-    ),
-    "delayed": Phrase("A wrong password was typed too often; wait a few minutes, then try again"),
-    "wrong-tries": Phrase(
-        "The last passwords that were typed were wrong. If yours is forgotten: {next}", next=_NUMEN
-    ),
-    "expired": Phrase("The password has expired. {next}", next=_NUMEN),
-    "must-change": Phrase("At your next log in you have to choose another password"),
-    "device-lost": Phrase(
-        "The telephone for your codes was reported lost or suspended. If you have it in hand, I need your "
-        "NUMEN; if not, another one has to be enrolled"
-    ),
-    "device-clock": Phrase(
-        "If your codes are refused: set the time of your telephone to automatic, and try again. If they "
-        "still are: read me two codes that follow each other. If your password is forgotten: {next}",
-        next=_NUMEN,
-    ),
-    "device-drift": Phrase(
-        "Leave the time of your telephone as it is. If your codes are refused: read me two that follow each "
-        "other. If your password is forgotten: {next}",
-        next=_NUMEN,
-    ),
-    "device-none": Phrase(
-        "Nothing here refuses your log in: try again, and read me the message that you get. If it asks for a "
-        "code: no telephone shows one yet, and I can set one up with you"
-    ),
-    "lock": Phrase("The account is locked. {next}", next=_HANDED_OVER),
-    "entry": Phrase("The account is not as it should be. {next}", next=_HANDED_OVER),
-    "position-lock": _HR,
-    "closed-by-hand": Phrase("The account is closed. {next}", next=_HANDED_OVER),
-    "leave": _HR,
-    "delay": Phrase("You can log in; some applications of a new post open a few days later"),
-}
-"""By the kind of the first cause."""
+
+def _words_of_causes(*, numen_proves: bool) -> Mapping[str, Phrase]:
+    """By the kind of the first cause."""
+    password = _NUMEN if numen_proves else _COLLEAGUE
+    lost = Phrase(
+        "The telephone for your codes was reported lost or suspended. Another one has to be enrolled, and a "
+        "colleague calls you back at your school"
+    )
+    if numen_proves:
+        lost = Phrase(
+            "The telephone for your codes was reported lost or suspended. If you have it in hand, I need "
+            "your NUMEN; if not, another one has to be enrolled"
+        )
+    return {
+        "no-password": Phrase("No password is set for this account. {next}", next=password),
+        "activation-ended": Phrase("The activation password was not used in time. {next}", next=password),
+        "activation-unused": Phrase(
+            "Log in with the activation password that you were given, with its hyphens, and choose a password"
+        ),
+        "blocked": Phrase(
+            "A wrong password was typed too often, and the account is blocked; I can lift the block, and the "
+            "password stays the same"
+        ),
+        "delayed": Phrase("A wrong password was typed too often; wait a few minutes, then try again"),
+        "wrong-tries": Phrase(
+            "The last passwords that were typed were wrong. If yours is forgotten: {next}", next=password
+        ),
+        "expired": Phrase("The password has expired. {next}", next=password),
+        "must-change": Phrase("At your next log in you have to choose another password"),
+        "device-lost": lost,
+        "device-clock": Phrase(
+            "If your codes are refused: set the time of your telephone to automatic, and try again. If they "
+            "still are: read me two codes that follow each other. If your password is forgotten: {next}",
+            next=password,
+        ),
+        "device-drift": Phrase(
+            "Leave the time of your telephone as it is. If your codes are refused: read me two that follow "
+            "each other. If your password is forgotten: {next}",
+            next=password,
+        ),
+        "device-none": Phrase(
+            "Nothing here refuses your log in: try again, and read me the message that you get. If your "
+            "password is forgotten: {next}. If a code is asked for: no telephone shows one yet, and I can "
+            "set one up with you",
+            next=password,
+        ),
+        "lock": Phrase("The account is locked. {next}", next=_HANDED_OVER),
+        "entry": Phrase("The account is not as it should be. {next}", next=_HANDED_OVER),
+        "position-lock": _HR,
+        "closed-by-hand": Phrase("The account is closed. {next}", next=_HANDED_OVER),
+        "leave": _HR,
+        "delay": Phrase("You can log in; some applications of a new post open a few days later"),
+    }
+
+
 _CODES = {
     "always": Phrase("always with a code of your telephone"),
     "off-site": Phrase("from outside the school with a code of your telephone"),
@@ -77,13 +93,21 @@ def words_to_say(view: View) -> str:
     refused = bool(hindered) and hindered["effect"] == "refused" and hindered["kind"] != "not-started"
     if refused and not is_login:  # a right is of no use to somebody who cannot log in
         return _of_cause(hindered["kind"], view)
+    causes = [cause for answer in view["answers"] for cause in answer["causes"]]
+    if not is_login and any(cause["kind"] == "device-none" for cause in causes):
+        return Phrase(
+            "You have {service}, but it always asks for a code, and no telephone shows one yet: first I can "
+            "set one up with you",
+            service=first["label"],
+        )
     if first["causes"]:
         kind = first["causes"][0]["kind"]
         if kind != "not-started":
             return _of_cause(kind, view)
         opens = _on_a_day(first)
         needs = any(cause["kind"] == "no-password" for cause in first["causes"])
-        return Phrase("{opens}. {next}", opens=opens, next=_NUMEN) if needs else opens
+        password = _NUMEN if view["numen_proves"] else _COLLEAGUE
+        return Phrase("{opens}. {next}", opens=opens, next=password) if needs else opens
     if is_login:
         return Phrase("Nothing here refuses your log in: try again, and read me the message that you get")
     if first["subject"] == "state":
@@ -117,7 +141,7 @@ def _of_cause(kind: str, view: View) -> Phrase:
             "messages either. If you have another post, HR has to record it",
             since=Phrase(" since {day}", day=since) if since else "",
         )
-    return _CAUSES[kind]
+    return _words_of_causes(numen_proves=view["numen_proves"])[kind]
 
 
 def _on_a_day(answer: View) -> Phrase:

@@ -92,6 +92,14 @@ def test_a_profile(down: Academy) -> None:
     ("words", "message"),
     [
         (("service", "show", "iporf"), "iporf: the policy has no such service; did you mean iprof?"),
+        (
+            ("service", "show", "livret scol"),
+            "livret scol: the policy has no such service; did you mean livret?",
+        ),
+        (
+            ("service", "show", "Scolaire"),
+            "'Scolaire' fits several services: livret (Livret scolaire unique), viescolaire (Vie scolaire)",
+        ),
         (("service", "show", "\x1b[2J"), r"\x1b[2J: the policy has no such service"),
         (
             ("profile", "show", "ensegnant"),

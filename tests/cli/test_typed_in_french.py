@@ -58,6 +58,7 @@ def test_what_is_shown_may_be_typed(shared: Academy) -> None:  # noqa: F811
         (("account", "list", "--columns", "uid,Adresse,nom"),
          ("account", "list", "--columns", "uid,address,family_name")),
         (("account", "list", "--service", "I-Prof"), ("account", "list", "--service", "iprof")),
+        (("account", "list", "--service", "livret SCOLAIRE"), ("account", "list", "--service", "livret")),
         (("account", "list", "--service", "m@gistère"), ("account", "list", "--service", "magistere")),
         (("why", CLAIRE, "connexion"), ("why", CLAIRE, "login")),
         (("why", CLAIRE, "Livret scolaire unique"), ("why", CLAIRE, "livret")),

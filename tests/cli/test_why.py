@@ -234,9 +234,15 @@ def test_a_log_in_that_works(academy: Academy) -> None:
 
 
 def test_no_password_was_ever_set(academy: Academy) -> None:
+    """The command asks for the NUMEN if there is one; else two operators are needed."""
+    apply_rows(academy, post(-100, numen="01E9501234ABC"))
+    assert causes(academy)["no-password"]["command"] == f"piactl password activate {CLAIRE}"
+
+
+def test_no_password_and_no_numen(academy: Academy) -> None:
     apply_rows(academy, post(-100))
-    login_causes = causes(academy)
-    assert login_causes["no-password"]["command"] == f"piactl password activate {CLAIRE}"
+    command = causes(academy)["no-password"]["command"]
+    assert command == f'piactl password reset {CLAIRE} --second-person --reason "..."'
 
 
 def test_blocked_by_wrong_passwords(academy: Academy) -> None:

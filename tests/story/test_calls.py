@@ -160,6 +160,7 @@ def test_1_i_forgot_my_password(desk: Desk) -> None:
         screen.count(f"Claire Dubreuil, ENS {desk.words('at', 'à')} {THUILLIER} (Lycée Louis Thuillier)") >= 2
     )
     password = given(screen)
+    assert re.search(rf"^  {desk.words('log in as', 'identifiant')} +{CLAIRE}$", screen, re.MULTILINE)
     assert bool(re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d", screen)) is not desk.language, "one form of a time"
     assert not desk.lets_in(CLAIRE, OWN)
     time.sleep(2.05)  # a wrong password delays the next log in
@@ -172,15 +173,21 @@ def test_2_i_forgot_it_and_the_numen_is_wrong(desk: Desk) -> None:
     screen = desk.types("password", "reset", CLAIRE, exits=1, numen=OTHER)
     assert desk.label("sure") not in screen
     assert desk.words("4 tries are left", "il reste 4 essais") in screen
+    assert desk.words("a colleague calls the school back", "un collègue rappelle l'école") in screen
     assert f"piactl password reset {CLAIRE} --second-person" in screen
     assert desk.lets_in(CLAIRE, OWN)
 
 
 def test_3_i_do_not_know_my_numen(desk: Desk) -> None:
     """Two operators are needed, and the caller hears what happens; test_second_person.py has the rest."""
+    said = desk.reads_out("marie.martin", "login")
+    assert "NUMEN" not in said, "HR has none of hers"
+    assert desk.words("calls you back", "vous rappelle") in said
+    assert "piactl password reset marie.martin --second-person" in desk.types("why", "marie.martin", "login")
     reset = ("password", "reset", "marie.martin")
     screen = desk.types(*reset, exits=1)
     assert "piactl password reset marie.martin --second-person" in screen
+    assert screen.index("--second-person") < screen.index("--without-check"), "what an operator can do first"
     ran = desk.academy.run(*reset, "--second-person", "--yes", *WHY)
     assert "To say: " in ran.out + ran.err
 
@@ -213,6 +220,16 @@ def test_4b_and_with_the_first_password_only_time_helps(desk: Desk) -> None:
         screen = desk.types("password", "unblock", CLAIRE)
     assert desk.words("To say: Wait until ", "À dire : Attendez jusqu'au ") in screen
     assert desk.words("unchanged", "inchangé") in screen
+
+
+def test_4c_nothing_blocks(desk: Desk) -> None:
+    """She has just chosen a password: no question is asked about nothing."""
+    password = given(desk.types("password", "reset", CLAIRE, numen=NUMEN, sure=desk.words("y", "o")))
+    change(desk.academy, CLAIRE, password, NEW)
+    with desk.academy.nothing_written():
+        screen = desk.types("password", "unblock", CLAIRE)
+    assert desk.label("sure") not in screen
+    assert desk.words("no wrong passwords block it", "aucun faux mot de passe ne le bloque") in screen
 
 
 def test_5_i_have_no_password_yet(desk: Desk) -> None:
@@ -278,6 +295,27 @@ def test_7b_a_lost_telephone_stays_out_whatever_was_read_out(desk: Desk) -> None
     assert not desk.lets_in(CLAIRE, OWN + lost.code())
 
 
+def test_7c_i_have_neither_telephone_nor_password(desk: Desk) -> None:
+    """One NUMEN for both in one call would give the account to whoever has the NUMEN: each question says so,
+    whichever comes first."""
+    yes = desk.words("y", "o")
+    never = desk.words(
+        "Never a password and a telephone in one", "Jamais un mot de passe et un téléphone dans"
+    )
+
+    def before_the_question(screen: str) -> str:
+        return screen[: screen.index(desk.label("sure"))]
+
+    reset, verify = ("password", "reset", CLAIRE), ("otp", "verify", CLAIRE)
+    assert never not in desk.types(*reset, numen=NUMEN, sure=yes)
+    phone = read_out(desk)
+    assert never in before_the_question(desk.types(*reset, numen=NUMEN, sure=yes)), "it waits"
+    screen = desk.types(*verify, numen=NUMEN, code=phone.code(), sure=yes)
+    assert never in before_the_question(screen)
+    desk.types("otp", "suspend", CLAIRE, *WHY, sure=yes)
+    assert never in before_the_question(desk.types(*reset, numen=NUMEN, sure=yes)), "it is suspended"
+
+
 def test_8_my_codes_are_refused(desk: Desk) -> None:
     """The clock of a telephone jumped by four minutes: the server cannot know, but wrong tries show it."""
     phone = verified(desk.academy, CLAIRE)
@@ -333,7 +371,9 @@ def test_24_the_telephone_that_shows_my_codes_is_at_home(desk: Desk) -> None:
 
 
 def test_26_a_code_is_asked_for_at_home(desk: Desk) -> None:
-    assert desk.words("no telephone shows one yet", "aucun téléphone n'en") in desk.reads_out(CLAIRE, "login")
+    said = desk.reads_out(CLAIRE, "login")
+    assert desk.words("no telephone shows one yet", "aucun téléphone n'en") in said
+    assert desk.words("password is forgotten", "oublié votre mot de passe") in said
     assert desk.words("from outside by", "de l'extérieur par") in desk.types("why", CLAIRE, "login")
     said = desk.reads_out(CLAIRE, "iprof")
     assert desk.words("with a code of your telephone", "avec un code de votre téléphone") in said
@@ -356,6 +396,20 @@ def test_10_i_have_moved_and_a_service_is_missing(desk: Desk) -> None:
         screen.split()
     )
     assert desk.lets_in(CAMILLE, OWN)
+
+
+def test_10d_a_service_that_always_asks_for_a_code(desk: Desk) -> None:
+    """The right is there, and a telephone is needed first: so say the answer and the words."""
+    desk.academy.change("bruno.roche", userPassword=[OWN], pwdReset=[])
+    screen = desk.types("why", "bruno.roche", "siecle")
+    assert "piactl otp enroll bruno.roche" in screen
+    said = desk.reads_out("bruno.roche", "siecle")
+    assert said.startswith(desk.words("You have SIECLE, but", "Vous avez SIECLE, qui demande toujours"))
+    assert desk.words("no telephone shows one yet", "aucun téléphone n'en donne encore") in said
+
+
+def test_10e_the_service_as_the_caller_names_it(desk: Desk) -> None:
+    assert desk.types("why", CAMILLE, "livret scolaire") == desk.types("why", CAMILLE, "livret")
 
 
 def test_10c_my_next_post_begins_in_some_days(desk: Desk) -> None:
@@ -511,6 +565,8 @@ def test_21_nobody_knows_me(desk: Desk) -> None:
     screen = desk.types("account", "find", "dubreuil", "college")
     assert desk.words("without college", "sans college") in screen
     assert CLAIRE in screen
+    screen = desk.types("account", "find", "dubreuil", "--uai", "michelis", exits=9)
+    assert desk.words("1 person elsewhere", "1 personne ailleurs") in screen
 
 
 def test_22_hr_has_me_twice(desk: Desk) -> None:

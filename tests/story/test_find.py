@@ -20,14 +20,17 @@ from .test_person_export import reads
 DAY = "2026-09-05"
 
 
-@prepared
-def staff(academy: Academy) -> Academy:
+def staff_rows() -> list[str]:
     people = [("Claire", "Dubreuil"), ("Zoé", "Verdelot"), ("Jean-Luc", "d'Orsay"), ("Inès", "Le Goff")]
-    rows = [
+    return [
         row(matricule=str(1001 + n), prenom=first, nom_famille=family, date_naissance=f"198{n}-03-04")
         for n, (first, family) in enumerate(people)
     ]
-    academy.night(DAY, academy.feed(*rows, day=DAY))
+
+
+@prepared
+def staff(academy: Academy) -> Academy:
+    academy.night(DAY, academy.feed(*staff_rows(), day=DAY))
     return academy
 
 
@@ -80,15 +83,28 @@ def test_by_any_piece(staff: Academy, words: list[str], uids: list[str]) -> None
     """A piece of a name, an address or a matricule, or of the school: its UAI, name, commune, telephone."""
     with_a_telephone(staff, "03 53 01 02 03")
     lea = row(matricule="1009", prenom="Léa", nom_famille="Hugo", date_naissance="1988-01-02", uai=MICHELIS)
-    people = [("Claire", "Dubreuil"), ("Zoé", "Verdelot"), ("Jean-Luc", "d'Orsay"), ("Inès", "Le Goff")]
-    rows = [
-        row(matricule=str(1001 + n), prenom=first, nom_famille=family, date_naissance=f"198{n}-03-04")
-        for n, (first, family) in enumerate(people)
-    ]
-    staff.night("2026-09-06", staff.feed(*rows, lea, day="2026-09-06"))
+    staff.night("2026-09-06", staff.feed(*staff_rows(), lea, day="2026-09-06"))
     ran = staff.run("account", "find", *words, "--as-of", "2026-09-06", "-o", "json")
     assert (ran.code, ran.err) == (0, "")
     assert [account["uid"] for account in ran.json] == uids
+
+
+def test_nobody_there_but_elsewhere(staff: Academy) -> None:
+    """--uai looks in one establishment; that somebody of this name is at another one is said, whether or not
+    there is a similar name in the first."""
+    lea = row(matricule="1009", prenom="Léa", nom_famille="Hugo", date_naissance="1988-01-02", uai=MICHELIS)
+    near = row(
+        matricule="1010", prenom="Zoé", nom_famille="Verdelat", date_naissance="1989-01-02", uai=MICHELIS
+    )
+    there = ("--uai", MICHELIS, "--as-of", "2026-09-06", "-o", "json")
+    staff.night("2026-09-06", staff.feed(*staff_rows(), lea, day="2026-09-06"))
+    ran = staff.run("account", "find", "zoe", "verdelot", *there)
+    assert (ran.code, ran.json) == (9, [])
+    said = "nobody at Lycée Madeleine Michelis fits, but 1 person elsewhere: piactl account find zoe verdelot"
+    assert said in ran.err
+    staff.night("2026-09-06", staff.feed(*staff_rows(), lea, near, day="2026-09-06"))
+    assert said in staff.run("account", "find", "zoe", "verdelot", *there).err
+    assert "nobody has this name" in staff.run("account", "find", "ouedraogo", *there).err
 
 
 def test_up_to_four_are_cards_and_more_are_a_table(staff: Academy) -> None:
@@ -177,9 +193,10 @@ def test_a_person_who_married_is_found_by_both_names(staff: Academy) -> None:
     assert staff.run(*rename, "--reason", "mariage", "--as-of", DAY).code == 0
     for name in ("verdelot", "lambert"):
         _, text = at_terminal(staff, "account", "find", name, "--as-of", DAY, LC_ALL="fr_FR.UTF-8")
-        first, second, third, *_ = text.splitlines()
+        first, second, third, fourth, *_ = text.splitlines()
         assert (first, second) == ("Zoé Lambert  zoe.verdelot", "  zoe.lambert@ac-amiens.fr")
         assert third == "  anciennement zoe.verdelot@ac-amiens.fr"
+        assert fourth == "  nom de naissance : Verdelot"
     for name in ("zoe.lambert", "zoe.lambrt"):
         assert "did you mean zoe.verdelot?" in staff.run("why", name).err
 

@@ -24,7 +24,9 @@ from tests.cli.test_password import CLAIRE, IDA, LEA, lets_in, passwords_in, sta
 from tests.directory.test_acl_matrix import hold_lock
 
 from .academy import Academy, Ran
+from .feeds import THUILLIER
 from .phones import Phone, enrolled, verified
+from .test_find import with_a_telephone
 from .test_logins import PASSWORD
 
 __all__ = ["staff"]
@@ -136,6 +138,20 @@ def test_one_requests_and_another_approves(people: Academy, monkeypatch: pytest.
         exported_request["ended"]["by"],
         exported_request["ended"]["outcome"],
     ) == ("anne", "bruno", "approved")
+
+
+def test_the_second_operator_is_told_whom_to_call_back(
+    people: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = requested(people, "password", "reset", IDA)
+    log_in(monkeypatch, "bruno")
+    approve = ("password", "approve", request, "--out", people.folder / "out.csv", "--dry-run")
+    said = people.run(*approve).err
+    assert f"Call the school back (piactl establishment list {THUILLIER}), and speak to Ida " in said
+    with_a_telephone(people, "03 53 01 02 03")
+    assert "Call the school back, 03 53 01 02 03 (Lycée Louis Thuillier), and speak to Ida " in (
+        people.run(*approve).err
+    )
 
 
 def test_requests_that_need_no_second_person_are_refused(people: Academy) -> None:

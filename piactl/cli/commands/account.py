@@ -13,7 +13,7 @@ import typer
 
 from piactl.ask.account_views import PERSON_COLUMNS, account_views
 from piactl.ask.find_accounts import Filters, Listing, keep_views
-from piactl.ask.show_policy import read_service
+from piactl.ask.show_policy import find_service
 from piactl.cli.framework.configuration import Configuration, this_configuration, today
 from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import (
@@ -259,12 +259,12 @@ def read_filters(configuration: Configuration, options: ListOptions) -> Filters:
         unknown.append(
             Phrase("--profile {name}: the policy has no such profile; {hint}", name=name, hint=why)
         )
-    name = service = read_service(policy, options.service)
-    if name and name not in policy.services:
-        why = hint(name, policy.services)
-        unknown.append(
-            Phrase("--service {name}: the policy has no such service; {hint}", name=name, hint=why)
-        )
+    service = ""
+    if options.service:
+        try:
+            service = find_service(policy, options.service).name
+        except NotFound as missing:
+            unknown.append(Phrase("{name}: {text}", name="--service", text=str(missing)))
     if wrong:
         raise UsageError(joined([*wrong, *unknown], "{first}\n{second}"))
     if unknown:

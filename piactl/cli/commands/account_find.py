@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Annotated, Any
@@ -16,10 +17,11 @@ from piactl.cli.framework.configuration import Configuration, this_configuration
 from piactl.cli.framework.options import Form, with_shared_options
 from piactl.cli.framework.output import put, say
 from piactl.clock import utc_now
+from piactl.core.text import search_words
 from piactl.directory.store.account_entries import Entry
 from piactl.edits.account_store import AccountStore, find_entry
 from piactl.errors import NotFound
-from piactl.phrase import Phrase
+from piactl.phrase import Phrase, counted
 from piactl.report.account_text import card_text
 from piactl.report.establishment_names import with_names
 from piactl.report.table import rendered
@@ -51,15 +53,30 @@ def find(
     rules = configuration.rules(day)
 
     def named(entries: Iterable[Entry]) -> list[Entry]:
-        by_uid = {
-            entry.account.uid: entry
-            for entry in entries
-            if not uai or any(a.uai == uai and a.covers(day) for a in entry.account.assignments)
-        }
-        found = find_by_words([entry.account for entry in by_uid.values()], name, rules)
-        if not found.accounts:
+        by_uid = {entry.account.uid: entry for entry in entries}
+        everybody = [entry.account for entry in by_uid.values()]
+        there = [
+            account
+            for account in everybody
+            if not uai or any(a.uai == uai and a.covers(day) for a in account.assignments)
+        ]
+        found = find_by_words(there, name, rules)
+        anywhere = find_by_words(everybody, name, rules) if uai and not found.fit else found
+        if not found.accounts or anywhere.fit is not found.fit:
             if options.output in (Form.JSON, Form.NDJSON):
                 put(rendered([], (), options.output))
+            if anywhere.fit:
+                school = configuration.register.get(uai)
+                raise NotFound(
+                    Phrase(
+                        "{name}: nobody at {school} fits, but {people} elsewhere: piactl account find "
+                        "{words}",
+                        name=name,
+                        school=school.name if school and school.name else uai,
+                        people=counted(len(anywhere.accounts), "person", "people"),
+                        words=shlex.join(words),
+                    )
+                )
             if name.strip().isdigit():
                 raise NotFound(
                     Phrase(
@@ -87,5 +104,8 @@ def find(
 def _card(configuration: Configuration, store: AccountStore, view: Mapping[str, Any]) -> str:
     """The card of an account that was found, with what `why ACCOUNT login` says first."""
     answers = why(store, view["uid"], utc_now(), configuration.settings, LOGIN)["answers"]
-    person = person_row(find_entry(store, view["uid"]).account, configuration.policy, store.as_of)
-    return with_names(card_text(view, person["post"], answers[0]), configuration.register)
+    account = find_entry(store, view["uid"]).account
+    person = person_row(account, configuration.policy, store.as_of)
+    in_use = search_words(account.display_name)
+    born = "" if {*search_words(account.family_name)} <= {*in_use} else account.family_name
+    return with_names(card_text(view, born, person["post"], answers[0]), configuration.register)

@@ -13,7 +13,7 @@ from piactl.cli.commands.password import PrivateMail, To, hand_out, refuse_unsaf
 from piactl.cli.commands.plan import read_plan_file
 from piactl.cli.framework.account_command import AccountCommand, Manner, begin
 from piactl.cli.framework.configuration import this_configuration
-from piactl.cli.framework.help_desk import DeskOptions, identity_checks, requests_of, say_whom
+from piactl.cli.framework.help_desk import DeskOptions, identity_checks, requests_of, say_call_back, say_whom
 from piactl.cli.framework.open_directory import reading, writing
 from piactl.cli.framework.options import (
     DryRun,
@@ -34,7 +34,7 @@ from piactl.core.plan.change import DEVICE, PASSWORD
 from piactl.core.text import minute
 from piactl.directory.interfaces import Reader
 from piactl.directory.store.account_entries import Entry
-from piactl.edits.account_store import AccountStore, find_named
+from piactl.edits.account_store import AccountStore, find_entry, find_named
 from piactl.edits.carry_out_batch import Batch, PreparedAccount
 from piactl.errors import REASON, Exit
 from piactl.helpdesk.device_changes import prepare_verification
@@ -227,6 +227,8 @@ def _to_approve(name: str, kind: str, manner: Manner) -> tuple[AccountCommand, s
     configuration, order = command.configuration, command.order
     with reading(configuration) as reader:
         request, operator = requests_of(configuration, reader).to_approve(name, kind, order.actor, utc_now())
+        store = command.accounts(reader)
         if kind == PASSWORD:
-            refuse_changed(command.accounts(reader), configuration.settings.password, request)
+            refuse_changed(store, configuration.settings.password, request)
+        say_call_back(configuration, find_entry(store, request.account).account, command.order.as_of)
     return replace(command, order=replace(order, reason=request.approving_reason)), operator, request

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from piactl.ask.list_exceptions import current_overrides, exceptions_by_hand
-from piactl.ask.show_policy import read_service
+from piactl.ask.show_policy import find_service, read_service
 from piactl.cli.framework.account_command import EditOptions, Manner, begin
 from piactl.cli.framework.configuration import this_configuration
 from piactl.cli.framework.open_directory import list_of_accounts
@@ -23,13 +23,12 @@ from piactl.cli.framework.options import (
     uai_option,
     with_shared_options,
 )
-from piactl.config.nearest_word import hint
 from piactl.core.acts import grant_deny as edits
 from piactl.core.model.overrides import OverrideKind
-from piactl.core.model.policy import Policy, Service
+from piactl.core.model.policy import Policy
 from piactl.core.text import listed_words
 from piactl.edits.account_store import AccountStore
-from piactl.errors import NotFound, UsageError
+from piactl.errors import UsageError
 from piactl.phrase import Phrase
 from piactl.translation import read_word
 
@@ -122,29 +121,17 @@ def list_exceptions(
         rows = exceptions_by_hand(store, bad)
         name = read_service(store.policy, service)
         if name and not any(row["service"] == name for row in rows):
-            _known(store.policy, name)
+            find_service(store.policy, name)
         return [row for row in rows if name in ("", row["service"])]
 
     return list_of_accounts(this_configuration(), rows_of, COLUMNS, output, as_of, columns)
-
-
-def _known(policy: Policy, name: str) -> Service:
-    service_entry = policy.services.get(name)
-    if service_entry is None:
-        names = list(policy.services)
-        raise NotFound(
-            Phrase(
-                "--service {name}: the policy has no such service; {hint}", name=name, hint=hint(name, names)
-            )
-        )
-    return service_entry
 
 
 def _check_place(policy: Policy, service: str, uai: str) -> None:
     """Raises UsageError for a UAI that the scope of the service does not have, or lacks."""
     if not service:
         raise UsageError(Phrase("add --service"))
-    service_entry = _known(policy, service)
+    service_entry = find_service(policy, service)
     if service_entry.per_establishment and not uai:
         raise UsageError(Phrase("{service} is a service of one establishment: add --uai", service=service))
     if uai and not service_entry.per_establishment:

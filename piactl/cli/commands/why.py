@@ -10,13 +10,12 @@ import typer
 
 from piactl.ask.explain_account import LOGIN, why_run
 from piactl.ask.explain_account import why as answers
-from piactl.ask.show_policy import read_service
+from piactl.ask.show_policy import find_service
 from piactl.cli.framework.configuration import Configuration, this_configuration
 from piactl.cli.framework.open_directory import reading
 from piactl.cli.framework.options import AsOf, Form, ShowOutput, read_names
 from piactl.cli.framework.output import is_to_hand_over, of_each, show_views
 from piactl.clock import utc_now
-from piactl.config.nearest_word import hint
 from piactl.core.model.policy import Policy, Service
 from piactl.directory.store.run_records import find_run, read_runs
 from piactl.edits.account_store import find_entry
@@ -125,14 +124,4 @@ def _subject(policy: Policy, subject: str) -> Service | str:
     """The service of that name, or LOGIN, or "" for the state. Raises NotFound."""
     if read_word(subject, [LOGIN]) in ("", LOGIN):
         return read_word(subject, [LOGIN])
-    services = policy.services
-    service = services.get(read_service(policy, subject))
-    if service is None:
-        raise NotFound(
-            Phrase(
-                "{subject}: the policy has no such service; {hint}",
-                subject=subject,
-                hint=hint(subject, [*services, LOGIN]),
-            )
-        )
-    return service
+    return find_service(policy, subject, LOGIN)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from piactl.ask.account_views import person_row
+from piactl.ask.account_views import person_row, posts_on
 from piactl.cli.framework.account_command import AccountCommand, Manner, begin
 from piactl.cli.framework.configuration import Configuration
 from piactl.cli.framework.options import AsAdministrator, DryRun, Reason, ShowOutput, SometimesReason, Yes
-from piactl.cli.framework.output import say_text
+from piactl.cli.framework.output import say, say_text
 from piactl.cli.framework.terminal import can_ask
 from piactl.cli.framework.writing_command import new_order, run_of
 from piactl.clock import utc_now
@@ -26,7 +26,7 @@ from piactl.helpdesk.second_person import TWO, Requests
 from piactl.journal import require_room
 from piactl.journal.origin_of_run import known_operator
 from piactl.journal.unusable import UnknownOperator
-from piactl.phrase import Phrase
+from piactl.phrase import Phrase, joined
 from piactl.report.establishment_names import with_names
 from piactl.report.plan_text import person_text
 from piactl.runs.begin_run import meet_server
@@ -75,6 +75,28 @@ def say_whom(command: AccountCommand, store: AccountStore, name: str) -> None:
     """On a terminal, names the person before the question for a code. Raises as `find_entry`."""
     if can_ask():
         say_person(command.configuration, find_entry(store, name).account, command.order.as_of)
+
+
+def say_call_back(configuration: Configuration, account: Account, day: date) -> None:
+    """Tells the second operator whom to call back, and where."""
+    uais = dict.fromkeys(post.uai for post in posts_on(account, configuration.policy, day))
+    schools = [configuration.register[uai] for uai in uais if uai in configuration.register]
+    numbers = [Phrase("{number} ({name})", number=e.telephone, name=e.name) for e in schools if e.telephone]
+    whom = account.display_name or account.uid
+    if numbers:
+        words = Phrase(
+            "Call the school back, {numbers}, and speak to {person}: to nobody in their place",
+            numbers=joined(numbers, "{first} and {second}"),
+            person=whom,
+        )
+    else:
+        words = Phrase(
+            "Call the school back (piactl establishment list {uai}), and speak to {person}: to nobody in "
+            "their place",
+            uai=next(iter(uais), "UAI"),
+            person=whom,
+        )
+    say(words)
 
 
 def identity_checks(configuration: Configuration, writer: Any) -> IdentityChecks:

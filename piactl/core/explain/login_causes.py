@@ -31,6 +31,7 @@ from piactl.core.rules.lifecycle import BEGINNING
 from piactl.core.rules.reasons import BY_HAND, Rule, assignment_text, left_by_position, locking_post
 from piactl.core.rules.rights_over_time import right_by
 from piactl.core.text import from_to
+from piactl.errors import REASON
 from piactl.phrase import Phrase, counted, joined
 
 
@@ -44,11 +45,19 @@ class LoginContext(NamedTuple):
     show: Callable[[datetime], str]
     by_server: bool = True
     last_run: date | None = None
+    numen_proves: bool = True
+    """Whether the NUMEN of the person can prove who they are: it is known, and did not change lately."""
+
+    @property
+    def two_operators(self) -> str:
+        """What goes behind a command that asks for the NUMEN if it proves nothing."""
+        return "" if self.numen_proves else f" --second-person {REASON}"
 
 
 def password_causes(question: Question, around: LoginContext) -> Iterator[Cause]:
     uid, credentials, show = question.account.uid, around.credentials, around.show
-    activate = f"piactl password activate {uid}"
+    reset = f"piactl password reset {uid}{around.two_operators}"
+    activate = f"piactl password activate {uid}" if around.numen_proves else reset
     if credentials.changed is None:
         yield Cause("no-password", REFUSED, Phrase("no password was ever set"), activate)
         return
@@ -83,16 +92,16 @@ def password_causes(question: Question, around: LoginContext) -> Iterator[Cause]
     if blocked:
         yield _block(uid, credentials, until, show)
     elif credentials.failures:
-        yield _wrong_tries(uid, credentials, show)
+        yield _wrong_tries(credentials, show, reset)
     if credentials.must_change:
         text = Phrase("the password must be changed at the next log in")
         yield Cause("must-change", ASKED, text)
     if credentials.expires is not None and credentials.expires <= around.now:
         text = Phrase("the password expired at {expired}", expired=show(credentials.expires))
-        yield Cause("expired", REFUSED, text, f"piactl password reset {uid}")
+        yield Cause("expired", REFUSED, text, reset)
 
 
-def _wrong_tries(uid: str, credentials: Credentials, show: Callable[[datetime], str]) -> Cause:
+def _wrong_tries(credentials: Credentials, show: Callable[[datetime], str], reset: str) -> Cause:
     text = Phrase(
         "{wrong} was wrong at the last {tries}, the latest at {latest}; "
         "if the password is forgotten, it can be reset",
@@ -100,7 +109,7 @@ def _wrong_tries(uid: str, credentials: Credentials, show: Callable[[datetime], 
         tries=counted(len(credentials.failures), "try", "tries"),
         latest=show(credentials.failures[-1]),
     )
-    return Cause("wrong-tries", ASKED, text, f"piactl password reset {uid}")
+    return Cause("wrong-tries", ASKED, text, reset)
 
 
 def _block(
@@ -139,6 +148,11 @@ def device_causes(question: Question, around: LoginContext) -> Iterator[Cause]:
                 'replaced; with the telephone in hand: piactl otp resume {uid} --reason "..."',
                 uid=uid,
             )
+            if not around.numen_proves:
+                text = Phrase(
+                    "its device was reported lost, or suspended by a lock as compromised, and has not been "
+                    "replaced"
+                )
         yield Cause("device-lost", effect, text, enroll)
     elif device.drift or (around.credentials.linked and around.credentials.failures):
         clock = Phrase("the clock of the device {device} was right", device=device.name)

@@ -282,3 +282,10 @@ def held_off_until(account: Account, proof: str, days: int, today: date) -> date
         return None
     until = changed + timedelta(days=days)
     return until if today < until else None
+
+
+def numen_proves(account: Account, holdoff_days: int, today: date) -> bool:
+    """Whether the person can prove by the NUMEN who they are: HR knows it, and it did not change lately."""
+    return (
+        account.numen_digest is not None and held_off_until(account, NUMEN_PROOF, holdoff_days, today) is None
+    )
