@@ -22,7 +22,7 @@ from piactl.core.plan.case import Case, cases_of_accounts
 from piactl.core.plan.drift import Drift
 from piactl.core.plan.state_between_runs import LastRun, Vanished
 from piactl.core.rules.career import AccountStatus, Career, account_status, career_on
-from piactl.core.rules.desired_account import Rules
+from piactl.core.rules.desired_account import Rules, is_retained, kept_status
 from piactl.directory.interfaces import Reader
 from piactl.directory.store.account_entries import (
     Entry,
@@ -237,14 +237,17 @@ def career_and_status(
 ) -> tuple[Career, AccountStatus]:
     """The career and the status of an account on a day, by default that of the rules, from the functions that
     planning uses."""
-    as_of = day or rules.as_of
-    career = career_on(account, rules.policy, rules.register, as_of)
+    rules = replace(rules, as_of=day or rules.as_of)
+    closed_on = account.state_from if account.state is State.DEACTIVATED else None
+    career = career_on(account, rules.policy, rules.register, rules.as_of)
     status = account_status(
         career,
-        as_of,
+        rules.as_of,
         lock=account.lock,
         exceptions=account.exceptions,
-        closed_on=(account.state_from if account.state is State.DEACTIVATED else None) or as_of,
+        closed_on=closed_on or rules.as_of,
         overrides=account.overrides,
     )
+    if status.state is State.ARCHIVED and closed_on and is_retained(account, career, rules):
+        status = kept_status(status, closed_on, account.overrides, rules)
     return career, status

@@ -169,7 +169,9 @@ def test_an_end_that_hr_moves_into_the_past_erases_nothing_for_a_whole_retention
     wrong = row(debut="2020-09-01", fin="2026-08-31")
     leaver.night("2026-12-02", leaver.feed(wrong, IDA, day="2026-12-02"))
     assert state(leaver) == "deactivated"
-    assert "2026-12-02" in leaver.run("why", CLAIRE, "--as-of", "2026-12-02").out
+    assert "deactivated on 2026-12-02" in leaver.run("account", "show", CLAIRE, "--as-of", "2026-12-02").out
+    why = leaver.run("why", CLAIRE, "--as-of", "2026-12-02", "-o", "json").json["answers"][0]
+    assert (why["since"], why["until"]) == ("2026-12-02", "2026-12-31")
     for day in ("2026-12-03", "2026-12-04", "2026-12-31"):
         leaver.night(day, leaver.feed(wrong, IDA, day=day))
         assert (state(leaver), noted(leaver)) == ("deactivated", None)

@@ -205,6 +205,7 @@ class Question:
             # archived later than the assignments alone require, or already archived
             due = desired.next_due
             until = due - timedelta(days=1) if due is not None and due > self.as_of else None
+            since = None
         since = since or desired.state_from
         return (since if since is not None and since <= self.as_of else None), until
 

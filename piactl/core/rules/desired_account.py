@@ -156,15 +156,12 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
     status = account_status(
         career, rules.as_of, lock=lock, exceptions=exceptions, closed_on=closed_on, overrides=overrides
     )
-    if status.state is State.ARCHIVED and not _retained(current, career, rules):
+    if status.state is State.ARCHIVED and is_retained(current, career, rules):
+        status = kept_status(status, closed_on, overrides, rules)
+    elif status.state is State.ARCHIVED:
         if archives:
             return Desired(subject, archived(current, status), career)
         status = _due_for_archival(current, status, career, rules)
-    elif status.state is State.ARCHIVED:
-        status = _closed(status, closed_on, rules)
-        status = status._replace(
-            next_due=max(filter(None, (status.next_due, next_end(overrides, rules.as_of))))
-        )
     account = amended(
         current,
         lock=lock,
@@ -224,7 +221,7 @@ def with_ledger(current: Account, owners: Mapping[str, str]) -> Account:
     return replace(current, address=address, aliases=current.aliases - {address})
 
 
-def _retained(current: Account, career: Career, rules: Rules) -> bool:
+def is_retained(current: Account, career: Career, rules: Rules) -> bool:
     """Whether an account stays although its first retention is over: archiving is final. It stays while it
     has overrides, which expire, and for a whole retention if HR moved its end into the past, or if it was
     reopened for a start that was cancelled."""
@@ -243,14 +240,17 @@ def _retained(current: Account, career: Career, rules: Rules) -> bool:
     )
 
 
-def _closed(status: AccountStatus, closed_on: date, rules: Rules) -> AccountStatus:
-    """Deactivated from `closed_on` to the end of the retention."""
+def kept_status(
+    status: AccountStatus, closed_on: date, overrides: Iterable[Override], rules: Rules
+) -> AccountStatus:
+    """The status of an account that stays although its first retention is over: deactivated from `closed_on`
+    to the end of another one."""
     end = closed_on + timedelta(days=rules.policy.retention)
     return status._replace(
         state=State.DEACTIVATED,
         state_from=closed_on,
         state_until=end - timedelta(days=1),
-        next_due=end,
+        next_due=max(filter(None, (end, next_end(overrides, rules.as_of)))),
     )
 
 
