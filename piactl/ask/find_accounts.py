@@ -49,8 +49,8 @@ class Found(NamedTuple):
 
 def find_by_words(accounts: Iterable[Account], query: str, rules: Rules) -> Found:
     """The accounts that each word of `query` fits, by uid. If there are none, at most MOST_NEAR of those with
-    the nearest names, the best first; if there are none of these, the fewest whose names all words but one
-    fit.
+    the nearest names, the best first; if there are none of these, the fewest whose names all words but one,
+    or but those of an establishment, fit.
 
     A word fits where it begins a word of the names, the addresses or the matricules; else also of the UAI,
     the name, the commune or the telephone of the establishment; else where it is any piece of these.
@@ -78,11 +78,24 @@ def find_by_words(accounts: Iterable[Account], query: str, rules: Rules) -> Foun
     )
     if best and not any(word.isdigit() for word in words):  # a number is right or wrong, never near
         return Found([by_uid[uid] for _, _, uid in best], exact=False)
+    left: list[Sequence[str]] = [[word] for word in words]
+    left += [
+        some
+        for some in _adjacent(words)
+        if any(_fitting({"": own}, some, str.startswith) for own in of_places.values())
+    ]
     others = (
-        (_fitting(names, [*words[:n], *words[n + 1 :]], str.startswith), word) for n, word in enumerate(words)
+        (_fitting(names, [word for word in words if word not in some], str.startswith), " ".join(some))
+        for some in left
     )
     fewest, without = min((o for o in others if o[0]), key=lambda other: len(other[0]), default=([], ""))
     return Found(sorted((by_uid[uid] for uid in fewest), key=lambda account: account.uid), without=without)
+
+
+def _adjacent(words: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Two and more words that follow each other, but not all."""
+    for number in range(2, len(words)):
+        yield from (words[n : n + number] for n in range(len(words) - number + 1))
 
 
 def _fitting(

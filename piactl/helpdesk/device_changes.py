@@ -29,6 +29,7 @@ from piactl.core.credentials.totp_devices import (
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.keyed_digests import DigestKeys
 from piactl.core.model.policy import Policy
+from piactl.core.model.settings import PasswordSettings
 from piactl.core.plan.change import DEVICE
 from piactl.directory.interfaces import Writer
 from piactl.directory.store.devices import DeviceEntry, device_add, device_change
@@ -253,15 +254,20 @@ def prepare_verification(
         named=named,
         words=words,
     )
-    credentials = read_credentials(store.reader, holder.entry.dn, "", checks.passwords)
-    if credentials.is_activation:
-        careful = Phrase("CAREFUL: an activation password was given, and is not used yet")
-        note = joined([note, careful, NEVER_BOTH], "{first}\n{second}")
+    note = _careful(note, store, holder, checks.passwords)
     verified = prepared(holder, "otp-verify", author.reason, writes, note)
     verified = replace(verified, notice=guard.notice(holder.account, DEVICE))
     if not holder.account.device:
         return Batch((verified,))
     return guard.guarded(store.reader, DEVICE, (verified,))
+
+
+def _careful(note: str, store: AccountStore, holder: DeviceHolder, passwords: PasswordSettings) -> str:
+    """The note, with a warning if an activation password is on its way, too."""
+    if not read_credentials(store.reader, holder.entry.dn, "", passwords).is_activation:
+        return note
+    given = Phrase("CAREFUL: an activation password was given, and is not used yet")
+    return joined([note, given, NEVER_BOTH], "{first}\n{second}")
 
 
 def _nothing_waits(holder: DeviceHolder) -> Phrase:
@@ -409,7 +415,8 @@ def prepare_suspension(
 
 def prepare_resumption(
     store: AccountStore,
-    names: Iterable[str],
+    names: Sequence[str],
+    passwords: PasswordSettings,
     prove: Prove,
     author: Author,
     identity: str,
@@ -420,8 +427,8 @@ def prepare_resumption(
     def prepare(holder: DeviceHolder) -> PreparedAccount:
         uid = holder.account.uid
         if holder.in_force is not None and holder.in_force.device.state is DeviceState.VERIFIED:
-            note = Phrase("{device} is in force", device=holder.account.device)
-            return prepared(holder, "otp-resume", author.reason, [], note)
+            there = Phrase("{device} is in force", device=holder.account.device)
+            return prepared(holder, "otp-resume", author.reason, [], there)
         device = holder.in_force or holder.entry_of(suspended(holder.plain, holder.account.device))
         if device is None:
             raise ActRefused(
@@ -431,7 +438,8 @@ def prepare_resumption(
         named = device.device.name
         mark = device_change(device, replace(device.device, state=DeviceState.VERIFIED, suspended=None))
         words = login_words(holder, named)
-        note = Phrase("{named} is in force again: {words}", named=named, words=words)
+        again = Phrase("{named} is in force again: {words}", named=named, words=words)
+        note = _careful(again, store, holder, passwords) if len(names) == 1 else again
         return prepared(holder, "otp-resume", author.reason, [mark, link(holder, named)], note)
 
     return prepare_holders(store, names, identity, prepare)

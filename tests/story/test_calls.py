@@ -314,6 +314,7 @@ def test_7c_i_have_neither_telephone_nor_password(desk: Desk) -> None:
     assert never in before_the_question(screen)
     desk.types("otp", "suspend", CLAIRE, *WHY, sure=yes)
     assert never in before_the_question(desk.types(*reset, numen=NUMEN, sure=yes)), "it is suspended"
+    assert never in before_the_question(desk.types("otp", "resume", CLAIRE, *WHY, numen=NUMEN, sure=yes))
 
 
 def test_8_my_codes_are_refused(desk: Desk) -> None:

@@ -184,6 +184,9 @@ def test_all_words_but_one(staff: Academy) -> None:
     assert (ran.code, [account["uid"] for account in ran.json]) == (0, ["claire.dubreuil"])
     assert "not all words fit anybody; without college:" in ran.err
     assert "sans college :" in staff.run_in_french(*find).err
+    both = staff.run("account", "find", "dubreuil", "madeleine", "michelis", "--as-of", DAY, "-o", "json")
+    assert [account["uid"] for account in both.json] == ["claire.dubreuil"]
+    assert "without madeleine michelis:" in both.err
     assert staff.run("account", "find", "wlodarczyk", "lycee", "--as-of", DAY).code == 9
 
 

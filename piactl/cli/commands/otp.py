@@ -288,6 +288,7 @@ def resume(names: Names, options: DeskReasonOptions, proof_file: ProofFile = Non
         lambda store: prepare_resumption(
             store,
             names,
+            command.configuration.settings.password,
             _proof(command, proof_file, store.reader, alone=alone),
             command.author,
             options.identity,
