@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from piactl.core.model.account import Account, State
@@ -45,6 +45,7 @@ from piactl.core.plan.state_between_runs import LastRun, Memory, SourceMemory, W
 from piactl.core.rules.address_allocation import Claim, addressed, claim_of, numbered, take
 from piactl.core.rules.career import Career, career_of
 from piactl.core.rules.desired_account import MATRICULE, Desired, Rules
+from piactl.core.text import few
 from piactl.directory.store.account_entries import Entry, Unreadable
 from piactl.directory.store.base_digest import LAYOUT
 from piactl.directory.store.state_records import memory_writes
@@ -66,6 +67,8 @@ from piactl.planning.vanished_accounts import ADVICE, leaving_sponsors, taken_na
 
 AT_ONCE = 500
 """New accounts of which the rows are made together."""
+_MOST_NAMED = 5
+_OPEN = (State.ACTIVE, State.ON_LEAVE)
 
 
 def _lines(person: Person) -> tuple[tuple[int, str], ...]:
@@ -144,6 +147,8 @@ class Planning:
         self.census, self.before, self.after = Census(), Census(), Census()
         self.sponsored: dict[str, str] = {}
         self.new_states: dict[str, State] = {}
+        self.closed_late: list[str] = []
+        """The accounts that are closed at once, because HR moved their end into the past."""
         self._late: list[_Late] = []
         """Those that claim no name, or that have an entry."""
         self.owners: dict[str, str] = {}
@@ -244,6 +249,10 @@ class Planning:
             after = by_uid[account.uid].account if account.uid in by_uid else account
             if after.state is not account.state:
                 self.new_states[account.uid] = after.state
+                moved = account.state in _OPEN and after.assignments != account.assignments
+                last = after.login_until
+                if moved and after.state is State.DEACTIVATED and last and last < self.as_of - timedelta(1):
+                    self.closed_late.append(account.uid)
             if account.overrides or after.overrides:
                 sponsor = sponsor_of(after.overrides)
                 self.sponsored |= {account.uid: sponsor} if sponsor else {}
@@ -525,6 +534,12 @@ class Planning:
                 file=policy.file,
             )
         yield from filter(None, [no_own_guards(policy)])
+        if self.closed_late:
+            yield Phrase(
+                "WARNING: closed at once, because HR moved the end into the past: {accounts}; HR: check "
+                "that end",
+                accounts=few(sorted(self.closed_late), _MOST_NAMED),
+            )
         for feed in self.feeds:
             facts = feed.facts
             last = self.memory.sources.get(facts.source)

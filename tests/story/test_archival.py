@@ -167,6 +167,8 @@ def test_an_end_that_hr_moves_into_the_past_erases_nothing_for_a_whole_retention
     leaver.night("2026-09-06", leaver.feed(row(debut="2020-09-01", fin="2027-08-31"), IDA, day="2026-09-06"))
     leaver.change(CLAIRE, userPassword=["a password that stays"])
     wrong = row(debut="2020-09-01", fin="2026-08-31")
+    said = "WARNING: closed at once, because HR moved the end into the past: claire.dubreuil"
+    assert said in leaver.run("plan", leaver.feed(wrong, IDA, day="2026-12-02"), "--as-of", "2026-12-02").out
     leaver.night("2026-12-02", leaver.feed(wrong, IDA, day="2026-12-02"))
     assert state(leaver) == "deactivated"
     assert "deactivated on 2026-12-02" in leaver.run("account", "show", CLAIRE, "--as-of", "2026-12-02").out
