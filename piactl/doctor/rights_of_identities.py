@@ -292,7 +292,10 @@ def run_lock(server: Server) -> CheckResult:
         "Upgrade the schema and the access rules (by group). {upgrade_page}", upgrade_page=UPGRADE_PAGE
     )
     if not any(probe.schema_meets(filters.with_class(LOCK_CLASS)) for probe in server.probes.values()):
-        return error(Phrase("the server lacks piactlRunLock: no run can take the lock"), advice)
+        words = Phrase(
+            "the server lacks piactlRunLock: a run that lost its lock while it was stopped can still write"
+        )
+        return error(words, advice)
     if "nightly" not in server.probes:
         return skipped(Phrase("not tried: nightly cannot bind"))
     trials = [

@@ -303,11 +303,7 @@ class RunLock:
     def _done(self, result: WriteResult) -> bool:
         if result.outcome is Outcome.FAILED:
             raise PiactlError(
-                Phrase(
-                    "{dn}: the lock cannot be written: {why}\nSee: piactl doctor",
-                    dn=self._dn,
-                    why=result.message,
-                )
+                Phrase("{dn}: the lock cannot be written: {why}", dn=self._dn, why=result.message)
             )
         return result.outcome in (Outcome.APPLIED, Outcome.UNCHANGED)
 
