@@ -81,7 +81,8 @@ read_lock = reader_of(HeldLock)
 class RunLock:
     """The lock of one run; it expires after `seconds` without renewal.
 
-    `knows` tells whether the journal of this host has a run.
+    `knows` tells whether the journal of this host has a run. `fenced`: the server knows the class that its
+    access rules trust; known once the lock was acquired.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class RunLock:
         self._held: bytes | None = None
         self._renew_at = now()
         self._until = now()
+        self.fenced = True
         self._stamp = Stamp()
         self._identity = writer.who()
         self.abandoned = ""
@@ -129,20 +131,29 @@ class RunLock:
             if clock_minutes is not None:
                 check_server_clock(self.stamp().clock, clock_minutes)
         new = self._record()
-        self._must(self._written(self._taking(entry, new)))
+        # not every identity can read the schema, so the class of the lock is tried
+        result = self._written(self._taking(entry, new, fenced=True))
+        self.fenced = result.outcome is not Outcome.FAILED
+        if not self.fenced:
+            result = self._written(self._taking(entry, new, fenced=False))
+        self._must(result)
         self._held = new
 
-    def _taking(self, entry: RawEntry | None, data: bytes) -> Write:
+    def _taking(self, entry: RawEntry | None, data: bytes, *, fenced: bool) -> Write:
         own = self._identity.encode()
         if entry is None:
-            classes = (RECORD_CLASS.encode(), LOCK_CLASS.encode())
-            new = {"objectClass": classes, "cn": (b"lock",), DATA: (data,), LOCK_WRITER: (own,)}
-            return Write("add", self._dn, add=new)
-        writer = entry.values.get(LOCK_WRITER, ())
+            classes = (RECORD_CLASS.encode(), *((LOCK_CLASS.encode(),) if fenced else ()))
+            fence = {LOCK_WRITER: (own,)} if fenced else {}
+            return Write(
+                "add", self._dn, add={"objectClass": classes, "cn": (b"lock",), DATA: (data,), **fence}
+            )
         add, delete = {DATA: (data,)}, {DATA: entry.values.get(DATA, ())}
-        if not same_dn(entry.text(LOCK_WRITER), self._identity):
+        if fenced and not same_dn(entry.text(LOCK_WRITER), self._identity):
             add[LOCK_WRITER] = (own,)
-            delete |= {LOCK_WRITER: writer} if writer else {}
+            if entry.values.get(LOCK_WRITER):
+                delete[LOCK_WRITER] = entry.values[LOCK_WRITER]
+            if LOCK_CLASS.encode() not in entry.values["objectClass"]:  # made by an earlier version of piactl
+                add["objectClass"] = (LOCK_CLASS.encode(),)
         return Write("modify", self._dn, delete=delete, add=add)
 
     def _must(self, result: WriteResult) -> None:
@@ -227,7 +238,7 @@ class RunLock:
         """The reason for a refused write: LockLost if another run took over the lock, so that the server
         refuses this one or a record of piactl has changed, else `error`."""
         no_right = isinstance(error, DirectoryRefused) and error.result == NO_RIGHT
-        if not (no_right or isinstance(error, RecordChanged | StalePlan)):
+        if not self.fenced or not (no_right or isinstance(error, RecordChanged | StalePlan)):
             return error
         try:
             entry = self._read()
@@ -272,9 +283,9 @@ class RunLock:
             raise LockLost(Phrase("another run took over the lock; no further change is made"))
 
     def renew(self) -> None:
-        """Renews the lock when due, like `keep`. Before that the server refuses the writes of a run whose
-        lock another one took over."""
-        if self._now() >= self._renew_at:
+        """Renews the lock when due, like `keep`. Before that it reads the lock only if the server does not
+        refuse the writes of a run whose lock another one took over."""
+        if not self.fenced or self._now() >= self._renew_at:
             self.keep()
 
     def stamp(self) -> Stamp:
