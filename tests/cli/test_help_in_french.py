@@ -103,7 +103,7 @@ WRONG: dict[str, tuple[str, str]] = {
     "account lock": ("Argument manquant : COMPTE", "piactl account lock"),
     "account list Martin": ("Argument en trop : Martin", "piactl account list"),
     "account list --ui x": ("Option inconnue : --ui ; s'agit-il de --uai ?", "piactl account list"),
-    "account list -z": ("Option inconnue : -z", "piactl account list"),
+    "sandbox stop -z": ("Option inconnue : -z ; il y a : --dir", "piactl sandbox stop"),
     "account lock a --reason": ("L'option --reason demande une valeur", "piactl account lock"),
     "account lock a --yes=3": ("L'option --yes ne prend pas de valeur", "piactl account lock"),
     "nightly -o foo": (

@@ -513,7 +513,9 @@ def test_a_device_command_that_crashed_midway_can_be_repeated(
                 "desk",
             ),
             "suspend": lambda: prepare_suspension(store, [UID], author, now(), "desk"),
-            "resume": lambda: prepare_resumption(store, [UID], lambda _: None, author, "desk"),
+            "resume": lambda: prepare_resumption(
+                store, [UID], configuration.settings.password, lambda _: None, author, "desk"
+            ),
         }[action]()
         assert made.accounts[0].error is None
         command = CommandRun(
