@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from rapidfuzz import fuzz, process
 
 from piactl.ask.account_views import account_views, person_facts, posts_on
-from piactl.core.model.account import LIVE, Account, State
+from piactl.core.model.account import ASSIGNED, LIVE, Account
 from piactl.core.model.establishment import words_of
 from piactl.core.model.overrides import overridden, sponsor_of
 from piactl.core.plan.drift import Drift
@@ -304,11 +304,10 @@ def _of_a_former_post(
 
 def last_days(career: Career) -> list[date]:
     """The days after which the person has no post, at least for a time."""
-    posted = (State.ACTIVE, State.ON_LEAVE)
     return [
         date.fromordinal(segment.last)
         for segment, after in pairwise(career.segments)
-        if segment.state in posted and after.state not in posted
+        if segment.state in ASSIGNED and after.state not in ASSIGNED
     ]
 
 

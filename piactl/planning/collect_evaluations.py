@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import ASSIGNED, Account, State
 from piactl.core.model.overrides import sponsor_of
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import SourceSettings
@@ -68,7 +68,6 @@ from piactl.planning.vanished_accounts import ADVICE, leaving_sponsors, taken_na
 AT_ONCE = 500
 """New accounts of which the rows are made together."""
 _MOST_NAMED = 5
-_OPEN = (State.ACTIVE, State.ON_LEAVE)
 
 
 def _lines(person: Person) -> tuple[tuple[int, str], ...]:
@@ -249,7 +248,7 @@ class Planning:
             after = by_uid[account.uid].account if account.uid in by_uid else account
             if after.state is not account.state:
                 self.new_states[account.uid] = after.state
-                moved = account.state in _OPEN and after.assignments != account.assignments
+                moved = account.state in ASSIGNED and after.assignments != account.assignments
                 last = after.login_until
                 if moved and after.state is State.DEACTIVATED and last and last < self.as_of - timedelta(1):
                     self.closed_late.append(account.uid)

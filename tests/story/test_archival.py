@@ -174,6 +174,9 @@ def test_an_end_that_hr_moves_into_the_past_erases_nothing_for_a_whole_retention
     assert "deactivated on 2026-12-02" in leaver.run("account", "show", CLAIRE, "--as-of", "2026-12-02").out
     why = leaver.run("why", CLAIRE, "--as-of", "2026-12-02", "-o", "json").json["answers"][0]
     assert (why["since"], why["until"]) == ("2026-12-02", "2026-12-31")
+    login = leaver.run("why", CLAIRE, "login", "--as-of", "2026-12-03", "-o", "json").json
+    assert login["answers"][0]["since"] == "2026-12-02"
+    assert "02/12/2026" in leaver.run_in_french("why", CLAIRE, "login", "--as-of", "2026-12-03").out
     for day in ("2026-12-03", "2026-12-04", "2026-12-31"):
         leaver.night(day, leaver.feed(wrong, IDA, day=day))
         assert (state(leaver), noted(leaver)) == ("deactivated", None)
@@ -189,3 +192,30 @@ def test_an_end_that_stays_in_the_past_archives_after_the_retention(leaver: Acad
         assert state(leaver) != "archived"
         leaver.night(day, leaver.feed(wrong, IDA, day=day))
     assert state(leaver) == "archived"
+
+
+def test_an_end_in_the_past_beside_a_lock_an_undo_and_a_closure(leaver: Academy) -> None:
+    """The night that closes the account is undone like any other one; a lock or a closure by hand meanwhile
+    neither brings the archival nearer nor opens anything."""
+    right, wrong = row(debut="2020-09-01", fin="2027-08-31"), row(debut="2020-09-01", fin="2026-08-31")
+    leaver.night("2026-09-06", leaver.feed(right, IDA, day="2026-09-06"))
+    leaver.change(CLAIRE, userPassword=["a password that stays"])
+    leaver.night("2026-12-02", leaver.feed(wrong, IDA, day="2026-12-02"))
+    assert leaver.run("undo", "last", "--reason", "mistyped", "--yes", "--as-of", "2026-12-02").code == 0
+    assert state(leaver) == "active"
+    leaver.night("2026-12-03", leaver.feed(wrong, IDA, day="2026-12-03"))
+    assert state(leaver) == "deactivated"
+    at = ("--reason", "x", "--yes", "--as-of", "2026-12-03")
+    assert leaver.run("account", "lock", CLAIRE, *at).code == 0
+    assert leaver.run("account", "close", CLAIRE, "--until", "2026-12-20", *at).code == 0
+    for day in ("2026-12-04", "2026-12-05", "2027-01-01"):
+        leaver.night(day, leaver.feed(wrong, IDA, day=day))
+        assert (state(leaver), noted(leaver)) == ("deactivated", None)
+    leaver.night("2027-01-02", leaver.feed(wrong, IDA, day="2027-01-02"))
+    assert noted(leaver) is not None
+    leaver.night("2027-01-03", leaver.feed(right, IDA, day="2027-01-03"))
+    assert (state(leaver), noted(leaver)) == ("active", None)
+    assert not leaver.sandbox.accepts(leaver.dn(CLAIRE), "a password that stays"), "locked"
+    unlock = ("--reason", "x", "--yes", "--as-of", "2027-01-03")
+    assert leaver.run("account", "unlock", CLAIRE, *unlock).code == 0
+    assert leaver.sandbox.accepts(leaver.dn(CLAIRE), "a password that stays")

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import date
 
 from piactl.core.explain.question import (
-    ASSIGNED,
     LET_IN,
     REFUSED,
     Answer,
@@ -26,7 +25,7 @@ from piactl.core.explain.remedies import (
     unlock_remedy,
     wait_remedy,
 )
-from piactl.core.model.account import Right, State
+from piactl.core.model.account import ASSIGNED, Right, State
 from piactl.core.model.overrides import HAND_ENDED, next_end, override_text, running
 from piactl.core.model.periods import holding
 from piactl.core.model.policy import Service

@@ -197,6 +197,8 @@ def login_answer(question: Question, around: LoginContext) -> Answer:
     by_rules = holding(login_days(question), question.number) is not None
     # if a password or the entry refuses what the rules allow, the rules do not give the days
     since, until = span(login_days(question), question.number) if yes is by_rules else (None, None)
+    if since is not None and question.is_kept and not question.held:
+        since = question.state_span()[0]  # it could log in until it was closed
     first = next((c for c in causes if c.effect is REFUSED), None)
     text, rules, assignment = question.state_ground
     return Answer(

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import NamedTuple
 
-from piactl.core.model.account import Account, Right, State, merged_into
+from piactl.core.model.account import ASSIGNED, Account, Right, State, merged_into
 from piactl.core.model.overrides import OverrideKind, override_text, running
 from piactl.core.model.periods import OPEN, Period, civil, holding, intersection, union
 from piactl.core.model.person import Assignment
@@ -19,8 +19,6 @@ from piactl.core.rules.desired_account import Rules, Subject, desired_account
 from piactl.core.rules.lifecycle import BEGINNING
 from piactl.core.rules.reasons import BY_HAND, Reason, Rule, answer_sentence, right_reason, state_reason
 from piactl.phrase import Phrase
-
-ASSIGNED = (State.ACTIVE, State.ON_LEAVE)
 
 
 class Remedy(NamedTuple):
@@ -195,14 +193,18 @@ class Question:
             return [(BEGINNING, OPEN)] if self.account.state in states else []
         return self.days(lambda career: [(s.first, s.last) for s in career.segments if s.state in states])
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is archived later than the assignments alone require, or already archived."""
+        return self.career.state_on(self.as_of) is not self.desired.state
+
     def state_span(self) -> tuple[date | None, date | None]:
         """First and last day of the state; None if there is none or it is unknown."""
         desired = self.desired
         if self.held:
             return desired.state_from, None
         since, until = span(self.state_days(desired.state), self.number)
-        if self.career.state_on(self.as_of) is not desired.state:
-            # archived later than the assignments alone require, or already archived
+        if self.is_kept:
             due = desired.next_due
             until = due - timedelta(days=1) if due is not None and due > self.as_of else None
             since = None

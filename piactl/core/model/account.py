@@ -59,6 +59,8 @@ NUMBER = "uidNumber="
 """The beginning of the uidNumber in the ledger of names."""
 PLACEHOLDER = "archive"
 """The names of an archived account."""
+ASSIGNED = (State.ACTIVE, State.ON_LEAVE)
+"""The states of accounts with an assignment on the day."""
 LIVE = frozenset({State.ACTIVE, State.ON_LEAVE, State.GRACE, State.ANTICIPATED})
 """The states of accounts that are not closed."""
 

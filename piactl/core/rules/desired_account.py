@@ -12,6 +12,7 @@ from zlib import crc32
 
 from piactl.core.credentials.proofs import changed_proofs, numen_verifier, with_proof_changes
 from piactl.core.model.account import (
+    ASSIGNED,
     LISTED_NO_MORE,
     NO_DEVICE,
     NUMEN_PROOF,
@@ -345,7 +346,7 @@ def _of_status(status: AccountStatus, policy: Policy) -> dict[str, Any]:
     names: set[str] = set()
     if status.state is State.GRACE:
         names = {"affiliate"}
-    elif status.state in (State.ACTIVE, State.ON_LEAVE):
+    elif status.state in ASSIGNED:
         profiles = (profile for profile in policy.profiles if profile.name in status.profiles)
         names = {name for profile in profiles for name in profile.affiliations}
     return {**status._asdict(), "affiliations": tuple(sorted(names))}

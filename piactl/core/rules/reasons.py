@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import NamedTuple
 
-from piactl.core.model.account import Right, ServiceException, State
+from piactl.core.model.account import ASSIGNED, Right, ServiceException, State
 from piactl.core.model.establishment import Register
 from piactl.core.model.periods import OPEN, civil, holding
 from piactl.core.model.person import Assignment
@@ -259,7 +259,7 @@ def state_reason(
         post = min(career.posts_behind(as_of), key=lambda post: post.first)
         rules = (Rule("accounts.open_before"), *_profile_rules(post, policy))
         return Reason("soon", _post_values(post), post.assignment, rules, rules[-1].line)
-    if segment.state in (State.ACTIVE, State.ON_LEAVE):
+    if segment.state in ASSIGNED:
         active = segment.state is State.ACTIVE
         post = next(p for p in career.posts_on(as_of) if p.position.keeps_all or not active)
         rules = (_position_rule(post.position), *_profile_rules(post, policy))
@@ -393,7 +393,7 @@ def _not_held(
         rules = (own, *because.rules)
         code = "ends-with-post" if held else "not-held-before"
         return Reason(code, values, because.assignment, rules, service.line, because=because)
-    if state not in (State.ACTIVE, State.ON_LEAVE):
+    if state not in ASSIGNED:
         name = {"name": state.words}
         return Reason("state", name, because.assignment, because.rules, because.line, because=because)
     posts = career.posts_for(right, service)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
-from piactl.core.model.account import State
+from piactl.core.model.account import ASSIGNED
 from piactl.core.model.establishment import Establishment
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.write import Values, Write
@@ -26,8 +26,6 @@ GROUP_CLASS, LISTING_CLASS = "groupOfURLs", "groupOfNames"
 """The class of groups, and that of the groups of earlier versions, which list their members."""
 MEMBERS, OWNER = "memberURL", "owner"
 """The definition of a group, and who keeps the entry."""
-_IN_POST = (State.ACTIVE, State.ON_LEAVE)
-"""The states of accounts whose profile counts: people with a post on the day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +110,7 @@ def members_filter(group: Group, encoding: Encoding) -> str:
         parts.append(_any_of([_right(right, encoding.urn, *group_right) for group_right in group.rights]))
     if group.profiles:
         parts.append(_any_of([filters.equals(profile, name) for name in group.profiles]))
-        parts.append(_any_of([filters.equals(state, state_in_post.value) for state_in_post in _IN_POST]))
+        parts.append(_any_of([filters.equals(state, state_in_post.value) for state_in_post in ASSIGNED]))
     return filters.all_of(*parts)
 
 
