@@ -276,6 +276,7 @@ def read_out(desk: Desk) -> Phone:
     """The telephone into which the person typed what was read out: the key, with blanks or without."""
     screen = desk.types("otp", "enroll", CLAIRE, "--yes")
     [key] = KEY.findall(screen)
+    assert desk.words("Call the school back", "Rappelez l'école") in screen
     assert screen.splitlines().index(next(line for line in screen.splitlines() if key in line)) > 20
     return Phone(key.replace(" ", ""))
 

@@ -19,6 +19,7 @@ from piactl.cli.framework.help_desk import (
     DeskReasonOptions,
     identity_checks,
     request_approval,
+    say_call_back,
     say_person,
     say_whom,
 )
@@ -39,7 +40,7 @@ from piactl.core.acts import ActRefused
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import DEVICE
-from piactl.edits.account_store import AccountStore
+from piactl.edits.account_store import AccountStore, find_entry
 from piactl.edits.carry_out_batch import Batch
 from piactl.errors import REASON, Exit, UsageError
 from piactl.helpdesk.device_changes import (
@@ -110,6 +111,7 @@ def enroll(
             batch = delivery.prepare(store, issuer, names, command.author, utc_now(), identity)
             if on_screen and delivery.prepared:
                 _picture(delivery.prepared[0])
+                say_call_back(command.configuration, find_entry(store, names[0]).account, command.order.as_of)
             return batch
 
         def show() -> None:

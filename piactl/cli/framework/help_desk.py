@@ -78,7 +78,7 @@ def say_whom(command: AccountCommand, store: AccountStore, name: str) -> None:
 
 
 def say_call_back(configuration: Configuration, account: Account, day: date) -> None:
-    """Tells the second operator whom to call back, and where."""
+    """Tells an operator whom to call back, and where."""
     uais = dict.fromkeys(post.uai for post in posts_on(account, configuration.policy, day))
     schools = [configuration.register[uai] for uai in uais if uai in configuration.register]
     numbers = [Phrase("{number} ({name})", number=e.telephone, name=e.name) for e in schools if e.telephone]
