@@ -370,7 +370,8 @@ def nameless_database(folder: Path, content: Iterable[bytes] = ()) -> sqlite3.Co
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.writelines(content)
-            db = sqlite3.connect(name, factory=_Nameless)
+            # one thread uses it, but what removes it may be a collection in another one
+            db = sqlite3.connect(name, factory=_Nameless, check_same_thread=False)
             for pragma in (
                 "temp_store = MEMORY",
                 "journal_mode = OFF",

@@ -3,7 +3,10 @@ reading of all rows finds."""
 
 from __future__ import annotations
 
+import gc
 import hashlib
+import sys
+import threading
 from collections.abc import Container
 from pathlib import Path
 
@@ -117,3 +120,17 @@ def test_nothing_is_scanned_beyond_the_limits(limit: str, tmp_path: Path) -> Non
     with pytest.raises(FeedRefused) as refused:
         scanned(path, SourceSettings("rh", limits=SourceLimits(**{limit: 1})))
     assert [code for code, _ in refused.value.refusals] == [limit.replace("max_", "too-many-")]
+
+
+def test_a_database_without_a_name_is_removed_by_a_collection_in_any_thread(tmp_path: Path) -> None:
+    """When Python collects what refers to itself is by chance: it may be while threads work."""
+    failures: list[BaseException | None] = []
+    ring: list[object] = [nameless_database(tmp_path)]
+    ring.append(ring)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "unraisablehook", lambda failure: failures.append(failure.exc_value))
+        del ring
+        thread = threading.Thread(target=gc.collect)
+        thread.start()
+        thread.join()
+    assert failures == []
